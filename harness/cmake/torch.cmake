@@ -1,0 +1,13 @@
+# Finds libtorch: Torch_DIR, or LIBTORCH (an unpacked libtorch), or the torch wheel in .venv.
+if(NOT Torch_DIR AND DEFINED ENV{Torch_DIR})
+  set(Torch_DIR $ENV{Torch_DIR})
+endif()
+if(NOT Torch_DIR AND DEFINED ENV{LIBTORCH})
+  set(Torch_DIR $ENV{LIBTORCH}/share/cmake/Torch)
+endif()
+if(NOT Torch_DIR)
+  file(GLOB dlm_wheel_torch ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch/share/cmake/Torch)
+  if(dlm_wheel_torch)
+    list(GET dlm_wheel_torch 0 Torch_DIR)
+  endif()
+endif()

@@ -1,0 +1,39 @@
+// A model by name or folder: the one table of what can be loaded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/language_model.h"
+#include "models/tokenizer/tokenizer.h"
+
+namespace dlm {
+
+struct ModelOptions {
+  std::string dtype = "f32";            // f32, bf16 or f16
+  std::string device = "cpu";           // cpu, cuda, cuda:N
+  std::string linear_backend = "auto";  // auto, aten, onednn (transformer/linear.h)
+  std::uint64_t seed = 1;               // parameters of an exact world
+};
+
+struct LoadedModel {
+  std::unique_ptr<AutoregressiveModel> model;
+  std::unique_ptr<Tokenizer> tokenizer;  // null for exact worlds
+  std::string name;                      // folder name, or the exact world's spec
+  std::string weights_sha256;            // for exact worlds: of the spec
+  std::string config_json;
+};
+
+// `spec` is a Hugging Face folder whose config.json names a known model_type, or an exact world:
+// "exact:tabular?v=4&l=6", "exact:markov?v=8" (models/exact/exact_world.h). Throws ConfigError or
+// DataError.
+LoadedModel load_model(const std::string& spec, const ModelOptions& options);
+
+// The model only, without reading weights_sha256 or tokenizer (for `forward` and tests).
+std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
+                                                  const ModelOptions& options);
+
+std::vector<std::string> known_model_types();
+
+}  // namespace dlm
