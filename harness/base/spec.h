@@ -1,0 +1,51 @@
+// What a run is: every setting with its default. kept in one field table (spec.cc) that the command
+// line, TOML, JSON,
+// --help, the store and the run key are all made from.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/base/field.h"
+
+namespace dlm {
+
+struct ScoringSpec {
+  std::string packing = "document";  // document, packed, sliding
+  std::int64_t length = 0;           // L, window length in tokens; 0 = the model's longest
+  std::int64_t stride = 0;           // advance of overlapping windows; 0 = length / 2
+  std::string bos = "auto";  // auto, add, none: whether the first token is conditioned on BOS
+};
+
+struct SamplerSpec {
+  std::int64_t max_new_tokens = 256;
+  double temperature = 1.0;           // 0 = argmax
+  std::int64_t top_k = 0;             // 0 = off
+  double nucleus_p = 1.0;             // (0, 1], 1 = off
+  std::string nucleus_rule = "keep";  // whether the token that crosses p is kept or dropped
+  bool cache = true;                  // keep keys and values between tokens
+};
+
+struct RunSpec {
+  std::string model;
+  std::string task;
+  std::vector<std::string> metrics = {"nll", "perplexity", "bits_per_byte", "word_perplexity"};
+  std::string detokenizer = "auto";  // auto = the named set's own
+  std::int64_t limit = 0;            // documents; 0 = all
+  ScoringSpec scoring;
+  SamplerSpec sampler;
+  std::int64_t batch_size = 8;
+  std::string dtype = "f32";
+  std::string device = "cpu";
+  std::string linear_backend = "auto";
+  std::uint64_t seed = 1;
+  std::int64_t threads = 0;  // 0 = every core
+};
+
+// The settings of a likelihood run, of text generation, or all of them.
+enum class SpecPart { kScore, kGenerate, kAll };
+
+const FieldTable<RunSpec>& run_fields(SpecPart part = SpecPart::kAll);
+
+}  // namespace dlm
