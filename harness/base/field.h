@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "harness/base/error.h"
 #include "harness/base/json.h"
 
 namespace dlm {
@@ -103,6 +104,13 @@ class FieldTable {
         return &field;
     }
     return nullptr;
+  }
+
+  // The row of a name that is known to be one.
+  const Field<Spec>& at(std::string_view name) const {
+    const Field<Spec>* field = find(name);
+    DLM_CHECK(field != nullptr, "no setting {}", name);
+    return *field;
   }
 
   void set_text(Spec& spec, const Field<Spec>& field, std::string_view text) const {

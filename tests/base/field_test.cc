@@ -13,7 +13,7 @@ namespace dlm {
 namespace {
 
 const Field<RunSpec>& row(const char* name) {
-  return *run_fields().find(name);
+  return run_fields().at(name);
 }
 
 std::string error_of(const char* name, const char* text) {

@@ -1,0 +1,132 @@
+#include "harness/suite.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+#define TOML_EXCEPTIONS 1
+#include <toml++/toml.h>
+
+#include "harness/base/error.h"
+
+namespace dlm {
+namespace {
+
+Json to_json(const toml::node& node, const std::string& source);
+
+Json to_json(const toml::table& table, const std::string& source) {
+  Json object = Json::object();
+  for (const auto& [key, value] : table) object[std::string(key.str())] = to_json(value, source);
+  return object;
+}
+
+Json to_json(const toml::node& node, const std::string& source) {
+  if (const auto* table = node.as_table())
+    return to_json(*table, source);
+  if (const auto* array = node.as_array()) {
+    Json list = Json::array();
+    for (const auto& item : *array) list.push_back(to_json(item, source));
+    return list;
+  }
+  if (const auto* text = node.as_string())
+    return text->get();
+  if (const auto* whole = node.as_integer())
+    return whole->get();
+  if (const auto* number = node.as_floating_point())
+    return number->get();
+  if (const auto* truth = node.as_boolean())
+    return truth->get();
+  throw ConfigError(source, fmt::format("line {}", node.source().begin.line),
+                    "dates have no meaning in a suite");
+}
+
+Json parse_toml(std::string_view text, const std::string& source) {
+  try {
+    return to_json(toml::parse(text, source), source);
+  } catch (const toml::parse_error& error) {
+    throw ConfigError(source, fmt::format("line {}", error.source().begin.line),
+                      error.description());
+  }
+}
+
+// The values of one key: a list is an axis; a text is taken as the command line takes it
+// ("8-64*2").
+SweepAxis axis_of(const Field<RunSpec>& field, const Json& value) {
+  const FieldValue like = field.get(RunSpec());
+  if (value.is_string())
+    return make_axis(field.key, value.get<std::string>());
+  const bool list_setting = std::holds_alternative<std::vector<std::string>>(like);
+  const auto one = [&](const Json& item) {
+    return field_text(parse_field_json(field.key, item, like, field.limits));
+  };
+  if (list_setting || !value.is_array())
+    return {field.key, {one(value)}};
+  SweepAxis axis{field.key, {}};
+  for (const Json& item : value) axis.values.push_back(one(item));
+  if (axis.values.empty())
+    throw ConfigError(field.key, "[]", "a list needs a value");
+  return axis;
+}
+
+void add_settings(const Json& table, const std::string& source, SuiteEntry& entry) {
+  for (const auto& [key, value] : flatten(table)) {
+    if (key == "needs_data") {
+      if (!value.is_boolean())
+        throw ConfigError(source + ": needs_data", canonical_json(value), "must be true or false");
+      entry.needs_data = value.get<bool>();
+      continue;
+    }
+    const Field<RunSpec>* field = run_fields().find(key);
+    if (field == nullptr) {
+      std::vector<std::string> known = run_fields().keys();
+      known.emplace_back("needs_data");
+      throw unknown_name(source + ": key", key, known);
+    }
+    entry.axes = with_overrides(std::move(entry.axes), {axis_of(*field, value)});
+  }
+}
+
+}  // namespace
+
+std::vector<SweepAxis> with_overrides(std::vector<SweepAxis> axes,
+                                      const std::vector<SweepAxis>& overrides) {
+  for (const SweepAxis& override : overrides) {
+    const auto same = [&](const SweepAxis& axis) { return axis.key == override.key; };
+    const auto it = std::find_if(axes.begin(), axes.end(), same);
+    if (it == axes.end()) {
+      axes.push_back(override);
+    } else {
+      *it = override;
+    }
+  }
+  return axes;
+}
+
+Suite parse_suite(std::string_view toml, const std::string& source) {
+  const Json file = parse_toml(toml, source);
+  const std::vector<std::string> known{"name", "defaults", "run"};
+  for (const auto& [key, value] : file.items()) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      throw unknown_name(source + ": key", key, known);
+  }
+  Suite suite;
+  suite.name = json_string_or(file, "name", source, source);
+  SuiteEntry defaults;
+  if (file.contains("defaults")) {
+    if (!file["defaults"].is_object())
+      throw ConfigError(source + ": defaults", "", "must be a table");
+    add_settings(file["defaults"], source, defaults);
+  }
+  const Json runs = file.value("run", Json::array());
+  if (!runs.is_array() || runs.empty())
+    throw ConfigError(source + ": run", "", "needs at least one [[run]] table");
+  for (const Json& run : runs) {
+    if (!run.is_object())
+      throw ConfigError(source + ": run", canonical_json(run), "must be a table");
+    SuiteEntry entry = defaults;
+    add_settings(run, source, entry);
+    suite.entries.push_back(std::move(entry));
+  }
+  return suite;
+}
+
+}  // namespace dlm
