@@ -109,10 +109,13 @@ std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
 }  // namespace
 
 const FieldTable<RunSpec>& run_fields(SpecPart part) {
+  static const FieldTable<RunSpec> model(model_rows());
   static const FieldTable<RunSpec> score(joined(model_rows(), score_rows()));
   static const FieldTable<RunSpec> generate(joined(model_rows(), sampler_rows()));
   static const FieldTable<RunSpec> all(joined(joined(model_rows(), score_rows()), sampler_rows()));
   switch (part) {
+    case SpecPart::kModel:
+      return model;
     case SpecPart::kScore:
       return score;
     case SpecPart::kGenerate:

@@ -43,8 +43,8 @@ struct RunSpec {
   std::int64_t threads = 0;  // 0 = every core
 };
 
-// The settings of a likelihood run, of text generation, or all of them.
-enum class SpecPart { kScore, kGenerate, kAll };
+// The settings of a model alone, of a likelihood run, of text generation, or all of them.
+enum class SpecPart { kModel, kScore, kGenerate, kAll };
 
 const FieldTable<RunSpec>& run_fields(SpecPart part = SpecPart::kAll);
 

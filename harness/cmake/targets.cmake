@@ -11,9 +11,9 @@ add_library(dlm_openmp INTERFACE)
 target_compile_options(dlm_openmp INTERFACE ${OpenMP_CXX_FLAGS})
 target_link_options(dlm_openmp INTERFACE ${OpenMP_CXX_FLAGS})
 
-# dlm_test(NAME SOURCES a.cc ... LINK lib ... KINDS unit [golden] [slow])
+# dlm_test(NAME SOURCES a.cc ... LINK lib ... KINDS unit [golden] [slow] | e2e)
 # One gtest binary, one ctest entry per kind: suites named *Golden* read DLMBENCH_DATA, suites named *Slow* take long,
-# all others are unit tests.
+# all others are unit tests; e2e binaries drive the built program and run whole.
 function(dlm_test NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK;KINDS" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
@@ -21,6 +21,7 @@ function(dlm_test NAME)
   set(filter_unit "-*Golden*:*Slow*")
   set(filter_golden "*Golden*-*Slow*")
   set(filter_slow "*Slow*")
+  set(filter_e2e "*")
   foreach(kind IN LISTS ARG_KINDS)
     add_test(NAME ${NAME}.${kind} COMMAND ${NAME} --gtest_filter=${filter_${kind}} --gtest_brief=1)
     set_tests_properties(${NAME}.${kind} PROPERTIES LABELS ${kind} TIMEOUT 1200)

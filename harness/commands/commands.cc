@@ -1,0 +1,25 @@
+#include <array>
+
+#include "harness/commands/command.h"
+
+namespace dlm {
+
+std::span<const Command> all_commands() {
+  static const std::array kCommands{
+      Command{"run", "evaluate a suite, or one model on one task", run_command},
+      Command{"list", "the stored runs", list_command},
+      Command{"show", "one stored run: settings, results, cost", show_command},
+      Command{"export", "stored rows as CSV or JSON lines", export_command},
+      Command{"sql", "a read-only query on the store", sql_command},
+      Command{"generate", "text from a model", generate_command},
+      Command{"forward", "raw logits, hidden states and NLL of given token ids", forward_command},
+      Command{"tokenize", "text to token ids, and back", tokenize_command},
+      Command{"data", "the named data sets: where they are, whether they are intact", data_command},
+      Command{"doctor", "this machine: what works, how fast its matrix products are",
+              doctor_command},
+      Command{"selftest", "checks against worlds whose truth is known", selftest_command},
+  };
+  return kCommands;
+}
+
+}  // namespace dlm

@@ -1,0 +1,177 @@
+// `run`: evaluates a suite or one combination of model and task, and their sweeps.
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/base/error.h"
+#include "harness/base/log.h"
+#include "harness/cli.h"
+#include "harness/commands/command.h"
+#include "harness/commands/store_options.h"
+#include "harness/data_root.h"
+#include "harness/progress.h"
+#include "harness/runner.h"
+#include "harness/suite.h"
+#include "models/runtime.h"
+#include "results/report.h"
+
+namespace dlm {
+
+namespace embedded {
+extern const std::string_view default_suite;  // harness/suites/default.toml
+}
+
+namespace {
+
+constexpr const char* kText =
+    "Scores text under a model and stores every number with its uncertainty and its cost. Without "
+    "a suite and without\n"
+    "--model it runs the default suite. A run that was stopped goes on where it stopped; one that "
+    "is done is shown from\n"
+    "the store. Lists (4,8) and ranges (8-64*2, 1-3) multiply into a sweep.\n\n"
+    "  dlmbench run\n"
+    "  dlmbench run my-suite.toml --batch-size 16\n"
+    "  dlmbench run --model gpt2/ --task wikitext2 --packing sliding --length 1024 --stride 512\n"
+    "  dlmbench run --model gpt2/,gpt2-large/ --task ptb,lambada --dtype f32,bf16 --dry-run";
+
+std::vector<SweepAxis> axes_of(const ParsedOptions& options) {
+  std::vector<SweepAxis> axes;
+  for (const auto& [key, text] : options.field_texts) axes.push_back(make_axis(key, text));
+  return axes;
+}
+
+bool names_a_run(const std::vector<SweepAxis>& axes) {
+  for (const SweepAxis& axis : axes) {
+    if (axis.key == "model" || axis.key == "task")
+      return true;
+  }
+  return false;
+}
+
+Suite load_suite(const ParsedOptions& options) {
+  if (options.positionals.empty())
+    return parse_suite(embedded::default_suite, "the default suite");
+  const std::string& path = options.positionals.front();
+  return parse_suite(MappedFile::open(path)->text(), path);
+}
+
+std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
+  const auto axes = axes_of(options);
+  if (options.positionals.empty() && names_a_run(axes))
+    return expand({}, axes);
+  std::vector<RunSpec> specs;
+  for (const SuiteEntry& entry : load_suite(options).entries) {
+    const auto runs = expand({}, with_overrides(entry.axes, axes));
+    if (entry.needs_data && !has_data_root()) {
+      log_info("skipped (no data below {}; set DLMBENCH_DATA): {}", data_root(),
+               command_of(runs.front(), SpecPart::kScore, "run"));
+      continue;
+    }
+    specs.insert(specs.end(), runs.begin(), runs.end());
+  }
+  return specs;
+}
+
+// One line per run: what it is, how much work, whether the store has it already.
+int dry_run(const std::vector<RunSpec>& specs) {
+  ModelCache models;
+  for (const RunSpec& spec : specs) {
+    const PreparedRun run = prepare_run(spec, models);
+    fmt::print("{}  key {}  examples {}  tokens {}\n", command_of(spec, SpecPart::kScore, "run"),
+               run.header.run_key.substr(0, 12), run.plan.units.size(), run.plan.scored_tokens);
+  }
+  fmt::print("{} runs\n", specs.size());
+  return kExitOk;
+}
+
+// The runs of one invocation; the store is opened when the first run turned out to be possible.
+class Session {
+ public:
+  explicit Session(const ParsedOptions& options)
+      : options_(options), restart_(options.has("fresh") ? Restart::kFresh : Restart::kResume) {}
+
+  void run(const RunSpec& spec) {
+    const PreparedRun prepared = prepare_run(spec, models_);
+    if (store_ == nullptr)
+      store_ = open_store(options_);
+    const RunResult outcome = execute_run(prepared, *store_, restart_);
+    run_ids_.push_back(outcome.run_id);
+    if (!outcome.error.empty()) {
+      failed_ = true;
+      log_warning(fmt::format("run {} failed: {}", outcome.run_id, outcome.error));
+    } else if (outcome.state == RunState::kDone) {
+      log_info("{}: stored already (run {}; --fresh measures again)", prepared.header.command,
+               outcome.run_id);
+    }
+    log_info("repeat: {}", prepared.header.command);
+  }
+
+  // One run of a sweep that can not start does not stop the others.
+  void run_or_note(const RunSpec& spec) {
+    try {
+      run(spec);
+    } catch (const ConfigError& error) {
+      note(spec, error);
+    } catch (const DataError& error) {
+      note(spec, error);
+    }
+  }
+
+  int finish() {
+    if (!run_ids_.empty()) {
+      const Table table = estimates_table(*store_, run_ids_);
+      fmt::print("{}", render(table, options_.get("output", "md")));
+    }
+    if (refused_)
+      return kExitUsage;
+    return failed_ ? kExitRunFailed : kExitOk;
+  }
+
+ private:
+  void note(const RunSpec& spec, const Error& error) {
+    refused_ = true;
+    log_warning(fmt::format("{}: {}", command_of(spec, SpecPart::kScore, "run"), error.what()));
+  }
+
+  const ParsedOptions& options_;
+  Restart restart_;
+  ModelCache models_;
+  std::unique_ptr<Store> store_;
+  std::vector<std::string> run_ids_;
+  bool failed_ = false;
+  bool refused_ = false;
+};
+
+}  // namespace
+
+int run_command(const Arguments& args) {
+  CommandOptions cli("run [SUITE.toml] [settings]", kText);
+  add_store_options(cli);
+  cli.flag("fresh", "measure again even where the store has the run")
+      .flag("dry-run", "show the runs and their work, run nothing")
+      .flag("quiet,q", "no progress and no log")
+      .fields(SpecPart::kScore)
+      .positionals(1);
+  const auto options = cli.parse(args);
+  if (!options)
+    return kExitOk;
+  check_output_format(*options);
+  if (options->has("quiet"))
+    set_log_level(LogLevel::kQuiet);
+  const std::vector<RunSpec> specs = collect_specs(*options);
+  if (specs.empty())
+    throw ConfigError("run", "", "nothing to run");
+  set_threads(specs.front().threads);
+  if (options->has("dry-run"))
+    return dry_run(specs);
+  Session session(*options);
+  if (specs.size() == 1) {
+    session.run(specs.front());
+  } else {
+    for (const RunSpec& spec : specs) session.run_or_note(spec);
+  }
+  return session.finish();
+}
+
+}  // namespace dlm

@@ -1,0 +1,25 @@
+// The options that every command on the store shares.
+#pragma once
+
+#include <memory>
+
+#include "harness/cli.h"
+#include "results/store.h"
+
+namespace dlm {
+
+// Adds --db and --output.
+void add_store_options(CommandOptions& cli);
+
+// Throws ConfigError where --output names no known format.
+void check_output_format(const ParsedOptions& options);
+
+std::string store_path(const ParsedOptions& options);
+
+// For writing; made where it does not exist.
+std::unique_ptr<Store> open_store(const ParsedOptions& options);
+
+// For reading only; ConfigError or DataError where there is none.
+std::unique_ptr<Store> open_store_read_only(const ParsedOptions& options);
+
+}  // namespace dlm

@@ -1,0 +1,17 @@
+// Where named data sets and reference files are: below the folder that DLMBENCH_DATA names (default
+// ../shared).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace dlm {
+
+std::string data_root();
+
+bool has_data_root();
+
+// "data:checkpoints/x" -> DATA_ROOT/data/checkpoints/x; any other path as it is.
+std::string resolve_data_path(std::string_view path);
+
+}  // namespace dlm

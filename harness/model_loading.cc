@@ -1,0 +1,37 @@
+#include "harness/model_loading.h"
+
+#include <chrono>
+
+#include "harness/base/error.h"
+#include "harness/data_root.h"
+#include "models/runtime.h"
+
+namespace dlm {
+
+ModelOptions model_options(const RunSpec& spec) {
+  ModelOptions options;
+  options.dtype = spec.dtype;
+  options.device = spec.device;
+  options.linear_backend = spec.linear_backend;
+  return options;
+}
+
+const LoadedModel& ModelCache::load(const RunSpec& spec) {
+  if (spec.model.empty()) {
+    throw ConfigError("model", "", "is needed: a model folder, data:FOLDER or exact:WORLD");
+  }
+  check_device(spec.device);
+  const std::string key =
+      fmt::format("{}\n{}\n{}\n{}", spec.model, spec.dtype, spec.device, spec.linear_backend);
+  if (model_ && key == key_)
+    return *model_;
+  model_.reset();  // never two models in memory
+  const auto start = std::chrono::steady_clock::now();
+  model_ =
+      std::make_unique<LoadedModel>(load_model(resolve_data_path(spec.model), model_options(spec)));
+  load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  key_ = key;
+  return *model_;
+}
+
+}  // namespace dlm

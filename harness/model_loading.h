@@ -1,0 +1,29 @@
+// From a run's settings to a loaded model, kept while the next run needs the same one.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "harness/base/spec.h"
+#include "models/factory.h"
+
+namespace dlm {
+
+ModelOptions model_options(const RunSpec& spec);
+
+// Loads the run's model, or hands back the last one where its settings are the same, so that a
+// sweep loads a model once.
+class ModelCache {
+ public:
+  // Throws ConfigError or DataError.
+  const LoadedModel& load(const RunSpec& spec);
+
+  double last_load_seconds() const { return load_seconds_; }
+
+ private:
+  std::string key_;
+  std::unique_ptr<LoadedModel> model_;
+  double load_seconds_ = 0;
+};
+
+}  // namespace dlm

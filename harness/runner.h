@@ -1,0 +1,42 @@
+// One likelihood run from settings to stored, estimated result. The order of things is the order of
+// promises: nothing is written before model, data and settings were found good; every batch is one
+// transaction; estimates come from the stored rows, so a run that was killed and resumed ends with
+// the same numbers as one that was not.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/base/spec.h"
+#include "harness/model_loading.h"
+#include "harness/score_plan.h"
+#include "results/store.h"
+
+namespace dlm {
+
+// A run that can start: model loaded, documents read and cut into windows, identity known.
+struct PreparedRun {
+  RunSpec spec;
+  const LoadedModel* model = nullptr;  // owned by the ModelCache it came from
+  ScorePlan plan;
+  RunHeader header;
+  std::int64_t load_ns = 0;
+};
+
+// Throws ConfigError or DataError; writes nothing.
+PreparedRun prepare_run(const RunSpec& spec, ModelCache& models);
+
+struct RunResult {
+  std::string run_id;
+  RunState state = RunState::kFresh;  // what the store had of it before
+  std::string error;                  // empty where the run is done
+};
+
+// Scores what the store does not have yet, then estimates. What goes wrong while scoring becomes
+// the run's error and its status "failed"; what the store throws goes up.
+RunResult execute_run(const PreparedRun& run, Store& store, Restart restart);
+
+}  // namespace dlm

@@ -1,0 +1,72 @@
+#include "models/machine_probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+#include <ATen/ops/full.h>
+#include <c10/core/InferenceMode.h>
+
+#include "models/transformer/compute.h"
+#include "models/transformer/linear.h"
+
+namespace dlm {
+namespace {
+
+constexpr int kRepeats = 5;
+
+template <class Work>
+double best_seconds(const Work& work) {
+  using Clock = std::chrono::steady_clock;
+  work();
+  double best = 1e30;
+  for (int i = 0; i < kRepeats; ++i) {
+    const auto start = Clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+Compute compute_for(const std::string& backend, const std::string& dtype) {
+  ModelOptions options;
+  options.dtype = dtype;
+  options.linear_backend = backend;
+  return resolve_compute(options);
+}
+
+}  // namespace
+
+double measure_linear_gflops(const std::string& backend, const std::string& dtype,
+                             const LinearShape& shape) {
+  const c10::InferenceMode no_autograd;
+  const Compute compute = compute_for(backend, dtype);
+  const at::Tensor x = at::full({shape.rows, shape.inputs}, 0.5, compute.dtype);
+  const Linear layer = make_linear(at::full({shape.outputs, shape.inputs}, 0.25, compute.dtype), {},
+                                   compute.backend);
+  const double seconds = best_seconds([&] { (void)linear(layer, x); });
+  return 2e-9 * static_cast<double>(shape.rows) * static_cast<double>(shape.inputs) *
+         static_cast<double>(shape.outputs) / seconds;
+}
+
+std::string auto_backend(const std::string& dtype) {
+  return compute_for("auto", dtype).backend == LinearBackend::kOneDnn ? "onednn" : "aten";
+}
+
+double measure_read_gigabytes_per_second() {
+  constexpr std::int64_t kDoubles = std::int64_t{1} << 25;
+  const std::vector<double> data(static_cast<std::size_t>(kDoubles), 1.0);
+  double sum = 0;
+  const double seconds = best_seconds([&] {
+    double total = 0;
+    const double* values = data.data();
+#pragma omp parallel for simd reduction(+ : total) schedule(static)
+    for (std::int64_t i = 0; i < kDoubles; ++i) total += values[i];
+    sum += total;
+  });
+  return sum > 0 ? 1e-9 * 8 * static_cast<double>(kDoubles) / seconds : 0;
+}
+
+}  // namespace dlm
