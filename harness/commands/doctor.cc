@@ -118,7 +118,7 @@ void add_data(Table& table) {
     add(table, "data", "absent", fmt::format("nothing below {}; set DLMBENCH_DATA", data_root()));
     return;
   }
-  for (const DataSet& set : data_sets()) {
+  for (const NamedDataset& set : named_datasets()) {
     const std::string path = data_root() + "/" + set.path;
     const bool there = file_exists(path);
     const bool intact = there && sha256_hex_of_file(path) == set.sha256;

@@ -52,7 +52,7 @@ class Resume : public ::testing::Test {
             "--model",
             model_,
             "--task",
-            "text:" + text_ + "?split=line",
+            "text:" + text_ + "?split=lines",
             "-b",
             "4",
             "--threads",

@@ -1,0 +1,62 @@
+// From one row of logits to the law a token is drawn from, and the draw. Pure functions on spans,
+// torch-free; laws are in double. Knows nothing of models, batches or random streams.
+//
+// Ties are broken by the lowest index everywhere: in the argmax, at the top-k cut and in the order
+// in which the nucleus is filled.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dlm {
+
+// What happens to the token whose probability makes the cumulative sum cross p, tokens taken from
+// the most probable down.
+enum class NucleusRule {
+  kKeep,  // kept: the smallest set whose mass reaches p. Source: Holtzman et al., arXiv:1904.09751;
+          // transformers TopPLogitsWarper
+  kDrop,  // dropped, so the mass kept is at most p (except that the top token always stays).
+          // Source: bd3lms diffusion.py _nucleus_sample
+};
+
+// "keep" or "drop".
+std::string_view nucleus_rule_name(NucleusRule rule);
+
+// Throws ConfigError naming `nucleus` for any other name, with the nearest known one.
+NucleusRule parse_nucleus_rule(std::string_view name);
+
+// Applied in this order: temperature, top-k, nucleus (of what top-k left, renormalised); the order
+// of transformers.
+struct TokenFilter {
+  double temperature = 1;  // logits / temperature; 0 = all mass on the argmax
+  std::int64_t top_k = 0;  // tokens kept; 0 = all
+  double nucleus_p = 1;    // in (0, 1]; 1 = all
+  NucleusRule nucleus_rule = NucleusRule::kKeep;
+};
+
+// Throws ConfigError naming the field where a value is not finite or not in its range.
+void check_token_filter(const TokenFilter& filter);
+
+// The law that `filter` makes of softmax(logits): V probabilities that sum to 1. A logit of -inf is
+// a token of probability 0. Throws InternalError naming the token where a logit is NaN or +inf, and
+// where all are -inf; DLM_CHECKs that there is a logit.
+std::vector<double> token_probabilities(std::span<const float> logits, const TokenFilter& filter);
+
+// The largest logit's index. Throws as token_probabilities.
+std::int64_t argmax_token(std::span<const float> logits);
+
+// Sets to -inf every logit but the k largest; k >= 1, and k >= V changes nothing.
+void keep_top_k(std::span<float> logits, std::int64_t k);
+
+// Sets to 0 every probability outside the nucleus and renormalises. `probabilities` sums to 1;
+// nucleus_p in (0, 1], 1 changes nothing. Time O(V) plus a sort of about the nucleus.
+void keep_nucleus(std::span<double> probabilities, double nucleus_p, NucleusRule rule);
+
+// Inverse CDF in index order: the first token whose cumulative probability exceeds uniform times
+// the total, never one of probability 0. uniform in [0, 1); the total need not be 1 but is > 0.
+std::int64_t draw_token(std::span<const double> probabilities, double uniform);
+
+}  // namespace dlm
