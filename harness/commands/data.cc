@@ -16,13 +16,15 @@ namespace dlm {
 namespace {
 
 constexpr const char* kText =
-    "Lists the named data sets: what each is, whether its file lies below DLMBENCH_DATA and is intact, its licence, where\n"
+    "Lists the named data sets: what each is, whether its file lies below DLMBENCH_DATA and is "
+    "intact, its licence, where\n"
     "it comes from, its SHA-256.\n\n"
     "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv";
 
 std::string state_of(const NamedDataset& set) {
   const std::string path = data_root() + "/" + set.path;
-  if (!file_exists(path)) return "absent";
+  if (!file_exists(path))
+    return "absent";
   return sha256_hex_of_file(path) == set.sha256 ? "intact" : "changed";
 }
 
@@ -30,9 +32,11 @@ std::string state_of(const NamedDataset& set) {
 
 int data_command(const Arguments& args) {
   CommandOptions cli("data list", kText);
-  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", "))).positionals(1);
+  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")))
+      .positionals(1);
   const auto options = cli.parse(args);
-  if (!options) return kExitOk;
+  if (!options)
+    return kExitOk;
   check_output_format(*options);
   if (options->positionals.empty() || options->positionals.front() != "list") {
     throw ConfigError("data", options->positionals.empty() ? "" : options->positionals.front(),
@@ -43,7 +47,8 @@ int data_command(const Arguments& args) {
     table.columns.push_back({name, "", Align::kLeft, Audience::kAll});
   }
   for (const NamedDataset& set : named_datasets()) {
-    table.rows.push_back({set.name, state_of(set), set.about, set.licence, set.path, set.source, set.sha256});
+    table.rows.push_back(
+        {set.name, state_of(set), set.about, set.licence, set.path, set.source, set.sha256});
   }
   fmt::print("{}", render(table, options->get("output", "md")));
   return kExitOk;
