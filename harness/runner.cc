@@ -66,9 +66,22 @@ std::int64_t nanoseconds(std::chrono::steady_clock::duration duration) {
 }
 
 std::string live_note(const RunningRatio& running) {
-  const double half = running.half_width();
-  return std::isfinite(half) ? fmt::format("nll {:.4f} ± {:.4f}", running.value(), half)
-                             : fmt::format("nll {:.4f}", running.value());
+  const auto estimate = running.estimate();
+  if (!estimate)
+    return "no document finished yet";
+  const auto half = running.half_width();
+  return half ? fmt::format("nll {:.4f} ± {:.4f}", estimate->value, *half)
+              : fmt::format("nll {:.4f}", estimate->value);
+}
+
+// "auto" is every likelihood metric that the task has a size for: documents drawn from a source
+// have no text.
+std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan) {
+  if (spec.metrics != std::vector<std::string>{"auto"})
+    return spec.metrics;
+  if (plan.task_kind == "draws")
+    return {"nll", "perplexity"};
+  return metric_names();
 }
 
 void score_missing(const PreparedRun& run, Store& store, const std::string& run_id) {
@@ -107,7 +120,7 @@ void estimate(const PreparedRun& run, Store& store, const std::string& run_id) {
     for (Estimate& one : metric.compute(rows)) estimates.push_back(std::move(one));
     for (MetricDefinition& one : metric.definitions()) definitions.push_back(std::move(one));
   };
-  for (const std::string& name : run.spec.metrics) add(*make_metric(name));
+  for (const std::string& name : metric_list(run.spec, run.plan)) add(*make_metric(name));
   if (run.plan.entropy_per_token)
     add(*make_truth_metric(*run.plan.entropy_per_token));
   store.add_estimates(run_id, estimates, definitions);
@@ -116,12 +129,13 @@ void estimate(const PreparedRun& run, Store& store, const std::string& run_id) {
 }  // namespace
 
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models) {
-  for (const std::string& name : spec.metrics) (void)make_metric(name);
   PreparedRun run;
   run.spec = spec;
   run.model = &models.load(spec);
   run.load_ns = static_cast<std::int64_t>(1e9 * models.last_load_seconds());
   run.plan = make_score_plan(spec, *run.model);
+  for (const std::string& name : metric_list(spec, run.plan))
+    (void)make_metric(name);  // an unknown name ends it here
   run.header = make_header(spec, *run.model, run.plan);
   return run;
 }

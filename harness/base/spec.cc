@@ -54,7 +54,9 @@ std::vector<Row> score_rows() {
        "named set (see `data list`), text:FILE, jsonl:FILE?field=F, csv:FILE?column=N, or "
        "draws:WORLD",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
-      {"metrics", 0, "what to compute, separated by commas",
+      {"metrics", 0,
+       "nll, perplexity, bits_per_byte, word_perplexity, separated by commas; auto = all that the "
+       "task has",
        Get<std::vector<std::string>>([](RunSpec & s) -> auto& { return s.metrics; }), any(),
        Identity::kNot},
       {"detokenizer", 0, "text clean-up before tokenising; auto = the set's own",

@@ -30,9 +30,9 @@ struct SamplerSpec {
 struct RunSpec {
   std::string model;
   std::string task;
-  std::vector<std::string> metrics = {"nll", "perplexity", "bits_per_byte", "word_perplexity"};
-  std::string detokenizer = "auto";  // auto = the named set's own
-  std::int64_t limit = 0;            // documents; 0 = all
+  std::vector<std::string> metrics = {"auto"};  // auto = all that the task has
+  std::string detokenizer = "auto";             // auto = the named set's own
+  std::int64_t limit = 0;                       // documents; 0 = all
   ScoringSpec scoring;
   SamplerSpec sampler;
   std::int64_t batch_size = 8;
