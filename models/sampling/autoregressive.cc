@@ -14,6 +14,8 @@
 namespace dlm {
 namespace {
 
+constexpr std::int64_t kLogitsPerThread = 16384;
+
 void check_options(const GenerateOptions& options, std::int64_t vocab_size) {
   check_token_filter(options.filter);
   if (options.max_new_tokens < 0)
@@ -80,8 +82,10 @@ class Batch {
     const at::Tensor logits = next_logits();
     const std::int64_t V = model_.info().vocab_size;
     const float* data = logits.const_data_ptr<float>();
-    // Rows are independent, so the threads' share of them decides nothing.
-    at::parallel_for(0, std::ssize(rows_), 1, [&](std::int64_t begin, std::int64_t end) {
+    // Rows are independent, so the threads' share of them decides nothing. A small vocabulary is
+    // not worth waking a thread for.
+    const std::int64_t grain = std::max<std::int64_t>(1, kLogitsPerThread / V);
+    at::parallel_for(0, std::ssize(rows_), grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {
         Row& row = rows_[static_cast<std::size_t>(b)];
         if (row.live)
