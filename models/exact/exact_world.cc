@@ -84,8 +84,13 @@ void ExactWorld::check_length(std::int64_t length) const {
 
 ConfigError ExactWorld::impossible_tokens(std::string_view field,
                                           std::span<const std::int64_t> ids) {
-  return ConfigError(field, fmt::format("{}", fmt::join(ids, " ")),
-                     "tokens that can occur together in this world");
+  std::string text;
+  for (std::int64_t id : ids) {
+    if (!text.empty())
+      text += ' ';
+    text += fmt::to_string(id);
+  }
+  return ConfigError(field, text, "tokens that can occur together in this world");
 }
 
 std::vector<double> ExactWorld::next_law(std::span<const std::int64_t> prefix) const {
