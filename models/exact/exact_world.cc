@@ -85,7 +85,11 @@ void ExactWorld::check_length(std::int64_t length) const {
 ConfigError ExactWorld::impossible_tokens(std::string_view field,
                                           std::span<const std::int64_t> ids) {
   std::string text;
-  for (std::int64_t id : ids) text += (text.empty() ? "" : " ") + fmt::to_string(id);
+  for (std::int64_t id : ids) {
+    if (!text.empty())
+      text += ' ';
+    text += fmt::to_string(id);
+  }
   return ConfigError(field, text, "tokens that can occur together in this world");
 }
 
