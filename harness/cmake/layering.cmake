@@ -1,5 +1,6 @@
 # Checks the include direction: cmake -DROOT=... -P layering.cmake. Each rule names a folder and what its files may
 # include of ours; the torch-free folders may not include libtorch.
+cmake_minimum_required(VERSION 3.25)
 set(order harness/base models/tokenizer models tasks metrics results harness tests)
 set(may_harness/base harness/base)
 set(may_models/tokenizer models/tokenizer harness/base)

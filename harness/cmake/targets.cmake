@@ -1,7 +1,12 @@
 # dlm_torch: what a target that sees tensors links. The two defines make every umbrella header of libtorch an error.
 add_library(dlm_torch INTERFACE)
 target_link_libraries(dlm_torch INTERFACE dlm_options ${TORCH_LIBRARIES})
-target_include_directories(dlm_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+# The torch wheel carries headers of another fmt than the one installed and linked, without its code. A folder that holds
+# the installed headers alone goes before them.
+find_path(DLM_FMT_INCLUDE fmt/format.h REQUIRED)
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/installed_fmt)
+file(CREATE_LINK ${DLM_FMT_INCLUDE}/fmt ${PROJECT_BINARY_DIR}/installed_fmt/fmt SYMBOLIC)
+target_include_directories(dlm_torch SYSTEM INTERFACE ${PROJECT_BINARY_DIR}/installed_fmt ${TORCH_INCLUDE_DIRS})
 target_compile_definitions(dlm_torch INTERFACE AT_PER_OPERATOR_HEADERS TORCH_ASSERT_ONLY_METHOD_OPERATORS)
 separate_arguments(dlm_torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(dlm_torch INTERFACE ${dlm_torch_flags})
