@@ -117,8 +117,9 @@ Vector NaiveDecoder::mlp(const std::string& block, const Vector& x) const {
 
 double NaiveDecoder::frequency(std::size_t pair) const {
   const Json config = config_of(config_text_);
-  const Json none = Json::object();
-  const Json rope = config.value("rope_parameters", config.value("rope_scaling", none));
+  Json rope = config.value("rope_parameters", config.value("rope_scaling", Json()));
+  if (rope.is_null())
+    rope = Json::object();
   const double theta = rope.value("rope_theta", config.value("rope_theta", 10000.0));
   const double plain =
       std::pow(theta, -2 * static_cast<double>(pair) / static_cast<double>(head_dim_));
