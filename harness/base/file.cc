@@ -38,17 +38,6 @@ class Descriptor {
   throw DataError(path, -1, expected, std::strerror(errno));
 }
 
-void write_all(int fd, std::string_view content, const std::string& path) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      fail(path, "to write it whole");
-    content.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
 }  // namespace
 
 MappedFile::MappedFile(std::string path, const std::byte* data, std::size_t size)
@@ -82,8 +71,31 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::release_pages() const {
-  if (size_ > 0)
-    ::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+  release_pages(bytes());
+}
+
+void MappedFile::release_pages(std::span<const std::byte> part) const {
+  advise(part, MADV_DONTNEED);
+}
+
+void MappedFile::populate_pages(std::span<const std::byte> part) const {
+#ifdef MADV_POPULATE_READ
+  advise(part, MADV_POPULATE_READ);
+#else
+  static_cast<void>(part);
+#endif
+}
+
+void MappedFile::advise(std::span<const std::byte> part, int advice) const {
+  if (part.empty())
+    return;
+  DLM_CHECK(part.data() >= data_ && part.data() + part.size() <= data_ + size_,
+            "a range outside the map of {}", path_);
+  // The map begins on a page, so rounding the offset rounds the address.
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = static_cast<std::size_t>(part.data() - data_) / page * page;
+  const auto end = static_cast<std::size_t>(part.data() - data_) + part.size();
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
 }
 
 std::string sha256_hex(std::span<const std::byte> bytes) {
@@ -108,24 +120,50 @@ bool file_exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
 }
 
+AtomicFileWriter::AtomicFileWriter(std::string path)
+    : path_(std::move(path)), temporary_(fmt::format("{}.part-{}", path_, ::getpid())) {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0)
+    fail(path_, "a place to write to");
+}
+
+AtomicFileWriter::~AtomicFileWriter() {
+  if (fd_ < 0)
+    return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFileWriter::append(std::string_view piece) {
+  append(std::as_bytes(std::span(piece.data(), piece.size())));
+}
+
+void AtomicFileWriter::append(std::span<const std::byte> piece) {
+  DLM_CHECK(fd_ >= 0, "an append to {} after its commit", path_);
+  while (!piece.empty()) {
+    const ssize_t n = ::write(fd_, piece.data(), piece.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      fail(path_, "to write it whole");
+    piece = piece.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+void AtomicFileWriter::commit() {
+  DLM_CHECK(fd_ >= 0, "a second commit of {}", path_);
+  if (::fsync(fd_) != 0)
+    fail(path_, "to reach the disk");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    fail(path_, "to rename the finished file into place");
+  ::close(fd_);
+  fd_ = -1;
+}
+
 void write_file_atomically(const std::string& path, std::string_view content) {
-  const std::string temporary = fmt::format("{}.part-{}", path, ::getpid());
-  try {
-    const Descriptor file(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (file.get() < 0)
-      fail(path, "a place to write to");
-    write_all(file.get(), content, path);
-    if (::fsync(file.get()) != 0)
-      fail(path, "to reach the disk");
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    ::unlink(temporary.c_str());
-    fail(path, "to rename the finished file into place");
-  }
+  AtomicFileWriter writer(path);
+  writer.append(content);
+  writer.commit();
 }
 
 }  // namespace dlm

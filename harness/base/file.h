@@ -30,7 +30,17 @@ class MappedFile {
   // Gives the pages that were read back to the system; they are read again when touched.
   void release_pages() const;
 
+  // The same for the pages that `part`, a range inside bytes(), lies on. A page that another range
+  // shares is dropped too: harmless, it is read again from the system's cache.
+  void release_pages(std::span<const std::byte> part) const;
+
+  // Maps the pages of `part` at once, which is cheaper than one fault every 64 KB. Only a hint: a
+  // kernel before Linux 5.14 ignores it.
+  void populate_pages(std::span<const std::byte> part) const;
+
  private:
+  void advise(std::span<const std::byte> part, int advice) const;
+
   MappedFile(std::string path, const std::byte* data, std::size_t size);
 
   std::string path_;
@@ -45,8 +55,28 @@ std::string sha256_hex_of_file(const std::string& path);
 
 bool file_exists(const std::string& path);
 
-// Writes `content` to `path` whole or not at all (temporary file beside it, fsync, rename). Throws
-// DataError.
+// Writes a file piece by piece, whole or not at all: the pieces go to a temporary file beside it,
+// which commit() brings to the disk and renames to `path`. Without commit() nothing of it remains
+// and a file that stood at `path` is untouched.
+class AtomicFileWriter {
+ public:
+  explicit AtomicFileWriter(std::string path);  // throws DataError, like the two below
+
+  AtomicFileWriter(const AtomicFileWriter&) = delete;
+  AtomicFileWriter& operator=(const AtomicFileWriter&) = delete;
+  ~AtomicFileWriter();
+
+  void append(std::span<const std::byte> piece);
+  void append(std::string_view piece);
+  void commit();
+
+ private:
+  std::string path_;
+  std::string temporary_;
+  int fd_ = -1;
+};
+
+// Writes `content` to `path` whole or not at all, see AtomicFileWriter. Throws DataError.
 void write_file_atomically(const std::string& path, std::string_view content);
 
 }  // namespace dlm

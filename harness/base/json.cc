@@ -1,7 +1,11 @@
 #include "harness/base/json.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -15,10 +19,43 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
+// Walks the text for nlohmann and tells how far it has read, which its events do not carry.
+class ReadingIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  ReadingIterator(const char* at, const char** reached) : at_(at), reached_(reached) {}
+
+  reference operator*() const { return *at_; }
+
+  ReadingIterator& operator++() {
+    *reached_ = ++at_;
+    return *this;
+  }
+
+  bool operator==(const ReadingIterator& other) const { return at_ == other.at_; }
+
+ private:
+  const char* at_;
+  const char** reached_;
+};
+
 // Watches the parse for what nlohmann accepts and we do not.
 class StrictWatcher {
  public:
-  explicit StrictWatcher(std::string_view source) : source_(source) {}
+  StrictWatcher(std::string_view text, std::string_view source)
+      : text_(text), reached_(text.data()), source_(source) {}
+
+  ReadingIterator begin() { return {text_.data(), &reached_}; }
+
+  ReadingIterator end() { return {text_.data() + text_.size(), &reached_}; }
+
+  // Offset of the byte that was read last.
+  std::int64_t offset() const { return std::max<std::int64_t>(0, reached_ - text_.data() - 1); }
 
   bool operator()(int depth, Json::parse_event_t event, Json& value) {
     switch (event) {
@@ -27,7 +64,8 @@ class StrictWatcher {
         [[fallthrough]];
       case Json::parse_event_t::array_start:
         if (depth >= kMaxDepth) {
-          throw DataError(source_, -1, fmt::format("nesting up to {}", kMaxDepth), "deeper JSON");
+          throw DataError(source_, offset(), fmt::format("nesting up to {}", kMaxDepth),
+                          "deeper JSON");
         }
         break;
       case Json::parse_event_t::object_end:
@@ -36,7 +74,8 @@ class StrictWatcher {
       case Json::parse_event_t::key: {
         const auto& key = value.get_ref<const std::string&>();
         if (!keys_.back().insert(key).second) {
-          throw DataError(source_, -1, "each key once", fmt::format("duplicate key '{}'", key));
+          throw DataError(source_, offset(), "each key once",
+                          fmt::format("duplicate key '{}'", key));
         }
         break;
       }
@@ -47,7 +86,9 @@ class StrictWatcher {
   }
 
  private:
-  std::string source_;
+  std::string_view text_;
+  const char* reached_;
+  std::string_view source_;
   std::vector<std::unordered_set<std::string>> keys_;
 };
 
@@ -96,15 +137,17 @@ std::string as_string(const Json* member, const char* key, std::string_view wher
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
+  StrictWatcher watcher(text, source);
   try {
     // The callback is copied by nlohmann; the watcher is therefore held by reference.
-    StrictWatcher watcher(source);
-    return Json::parse(text.begin(), text.end(), std::ref(watcher));
+    return Json::parse(watcher.begin(), watcher.end(), std::ref(watcher));
   } catch (const nlohmann::json::parse_error& error) {
     std::string what = error.what();
     if (const auto colon = what.find("] "); colon != std::string::npos)
       what.erase(0, colon + 2);
     throw DataError(source, static_cast<std::int64_t>(error.byte), "JSON", what);
+  } catch (const Json::out_of_range&) {
+    throw DataError(source, watcher.offset(), "a number that a double can hold", "a larger one");
   }
 }
 

@@ -14,7 +14,7 @@
 
 namespace dlm {
 
-// All dtypes of the format that libtorch has too.
+// All dtypes of the format that libtorch has too, whole bytes each (so without F4 and F6).
 enum class Dtype {
   kBool,
   kU8,
@@ -31,7 +31,10 @@ enum class Dtype {
   kC64,
   kF64,
   kI64,
-  kU64
+  kU64,
+  kF8E8M0,
+  kF8E4M3Fnuz,
+  kF8E5M2Fnuz
 };
 
 std::size_t dtype_size(Dtype dtype);  // bytes
@@ -47,12 +50,13 @@ struct TensorView {
   std::shared_ptr<const MappedFile> file;
 
   std::int64_t elements() const;
+  std::int64_t file_offset() const;  // of the first byte, in the file
 };
 
 // The header of one file, checked: header length at most 100 MB and inside the file, no duplicate
 // names, known dtypes, shape x dtype = size, every range inside the file, no overlap, no gap,
-// nothing after the last tensor. Throws DataError with path, offset and tensor name. Costs the
-// header only: no tensor byte is touched.
+// nothing after the last tensor. Tensors come in the order of their bytes. Throws DataError with
+// path, offset and tensor name. Costs the header only: no tensor byte is touched.
 std::vector<TensorView> open_safetensors(const std::string& path);
 
 // A tensor to be written.
@@ -62,8 +66,11 @@ struct TensorToWrite {
   std::span<const std::byte> bytes;
 };
 
-// Writes tensors sorted by name, data aligned to 64 bytes (header padded with spaces). Written
-// whole or not at all.
+// Writes the header sorted by name, padded with spaces so that the data begins at a multiple of 64
+// bytes, and the data by falling element size, then name: the format allows no gaps, and so every
+// tensor is still aligned to its element. Needs no memory beside the header. Written whole or not
+// at all; throws DataError where the path cannot be written, InternalError where bytes and shape
+// disagree or a name is not UTF-8 or is "__metadata__".
 void write_safetensors(const std::string& path, const std::map<std::string, TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <span>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -31,6 +33,19 @@ TEST(MappedFile, ReadsWhatWasWritten) {
   EXPECT_EQ(sha256_hex_of_file(path), sha256_hex(std::string_view("second")));
 }
 
+TEST(MappedFile, ReleasesAndPopulatesARangeWithoutChangingIt) {
+  const testing::TemporaryFolder folder;
+  const std::string content(20000, 'x');
+  write_file_atomically(folder.file("a"), content);
+  const auto file = MappedFile::open(folder.file("a"));
+  file->populate_pages(file->bytes().subspan(5000, 7000));
+  EXPECT_EQ(file->text(), content);
+  file->release_pages(file->bytes().subspan(5000, 7000));
+  file->release_pages(file->bytes().subspan(20000, 0));
+  EXPECT_EQ(file->text(), content);
+  EXPECT_THROW(file->release_pages(std::as_bytes(std::span(content))), InternalError);
+}
+
 TEST(MappedFile, OpensAnEmptyFile) {
   const testing::TemporaryFolder folder;
   write_file_atomically(folder.file("empty"), "");
@@ -47,6 +62,25 @@ TEST(WriteFileAtomically, LeavesNothingBehindWhenItFails) {
   const testing::TemporaryFolder folder;
   EXPECT_THROW(write_file_atomically(folder.file("no/such/folder"), "x"), DataError);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(AtomicFileWriter, JoinsItsPieces) {
+  const testing::TemporaryFolder folder;
+  AtomicFileWriter writer(folder.file("a"));
+  writer.append("one, ");
+  EXPECT_FALSE(file_exists(folder.file("a")));
+  writer.append(std::string_view("two"));
+  writer.commit();
+  EXPECT_EQ(MappedFile::open(folder.file("a"))->text(), "one, two");
+  EXPECT_THROW(writer.append("late"), InternalError);
+}
+
+TEST(AtomicFileWriter, WithoutCommitKeepsWhatStoodThere) {
+  const testing::TemporaryFolder folder;
+  write_file_atomically(folder.file("a"), "old");
+  { AtomicFileWriter(folder.file("a")).append("new"); }
+  EXPECT_EQ(MappedFile::open(folder.file("a"))->text(), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ std::string message_of(const std::string& text) {
 TEST(ParseJson, RefusesWhatIsLenientElsewhere) {
   EXPECT_NE(message_of(R"({"a":1,"b":{"a":1},"a":2})").find("duplicate key 'a'"),
             std::string::npos);
+  EXPECT_NE(message_of(R"({"a":1,"a":2})").find("x.json: at byte 9: expected each key once"),
+            std::string::npos);
+  EXPECT_NE(message_of("[1,1e999]").find("x.json: at byte 8: expected a number that a double"),
+            std::string::npos);
   EXPECT_NE(message_of(R"({"a":1} x)").find("x.json"), std::string::npos);
   EXPECT_NE(message_of("{\"a\":\"\xff\"}").find("x.json: at byte"), std::string::npos);
   EXPECT_NE(message_of(std::string(100, '[') + std::string(100, ']')).find("nesting"),
