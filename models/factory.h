@@ -6,16 +6,10 @@
 #include <vector>
 
 #include "models/language_model.h"
+#include "models/model_options.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace dlm {
-
-struct ModelOptions {
-  std::string dtype = "f32";            // f32, bf16 or f16
-  std::string device = "cpu";           // cpu, cuda, cuda:N
-  std::string linear_backend = "auto";  // auto, aten, onednn (transformer/linear.h)
-  std::uint64_t seed = 1;               // parameters of an exact world
-};
 
 struct LoadedModel {
   std::unique_ptr<AutoregressiveModel> model;
@@ -30,10 +24,12 @@ struct LoadedModel {
 // DataError.
 LoadedModel load_model(const std::string& spec, const ModelOptions& options);
 
-// The model only, without reading weights_sha256 or tokenizer (for `forward` and tests).
+// The model only, without reading weights_sha256 or tokenizer (for `forward` and tests). Throws as
+// load_model.
 std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options);
 
+// The values of config.json's model_type that can be loaded.
 std::vector<std::string> known_model_types();
 
 }  // namespace dlm

@@ -1,0 +1,76 @@
+#include "models/transformer/kv_cache.h"
+
+#include <string>
+
+#include <ATen/ops/zeros.h>
+
+#include "harness/base/error.h"
+
+namespace dlm {
+namespace {
+
+// (N, heads, D) of equally long rows -> (B, heads, L, D), a view.
+at::Tensor batched(const at::Tensor& x, std::int64_t batch) {
+  return x.view({batch, x.size(0) / batch, x.size(1), x.size(2)}).transpose(1, 2);
+}
+
+void copy_rows(const at::Tensor& to, const PackedRows& rows, const at::Tensor& from) {
+  if (rows.uniform()) {
+    const PackedRow& first = rows.rows.front();
+    to.narrow(2, first.start, first.length).copy_(batched(from, rows.batch));
+    return;
+  }
+  for (const PackedRow& row : rows.rows) {
+    to.select(0, row.row)
+        .narrow(1, row.start, row.length)
+        .copy_(from.narrow(0, row.offset, row.length).transpose(0, 1));
+  }
+}
+
+}  // namespace
+
+TransformerCache::TransformerCache(const CacheShape& shape, const at::TensorOptions& options)
+    : shape_(shape), lengths_(static_cast<std::size_t>(shape.batch), 0) {
+  for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
+    for (auto* half : {&keys_, &values_}) {
+      half->push_back(
+          at::zeros({shape.batch, shape.kv_heads, shape.capacity, shape.head_dim}, options));
+    }
+  }
+}
+
+std::int64_t TransformerCache::length(std::int64_t row) const {
+  DLM_CHECK(row >= 0 && row < shape_.batch, "row {} of {}", row, shape_.batch);
+  return lengths_[static_cast<std::size_t>(row)];
+}
+
+void TransformerCache::check_room(const PackedRows& rows) const {
+  for (const PackedRow& row : rows.rows) {
+    if (row.start + row.length > shape_.capacity) {
+      throw ConfigError(fmt::format("positions of row {} in the KV cache", row.row),
+                        std::to_string(row.start + row.length),
+                        fmt::format("up to its capacity, {}", shape_.capacity));
+    }
+  }
+}
+
+void TransformerCache::store(std::int64_t layer, const PackedRows& rows, const at::Tensor& k,
+                             const at::Tensor& v) {
+  copy_rows(keys(layer), rows, k);
+  copy_rows(values(layer), rows, v);
+}
+
+void TransformerCache::advance(const PackedRows& rows) {
+  for (const PackedRow& row : rows.rows)
+    lengths_[static_cast<std::size_t>(row.row)] = row.start + row.length;
+}
+
+const at::Tensor& TransformerCache::keys(std::int64_t layer) const {
+  return keys_.at(static_cast<std::size_t>(layer));
+}
+
+const at::Tensor& TransformerCache::values(std::int64_t layer) const {
+  return values_.at(static_cast<std::size_t>(layer));
+}
+
+}  // namespace dlm

@@ -1,0 +1,96 @@
+#include "models/transformer/packed_attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+
+#include "harness/base/error.h"
+
+namespace dlm {
+namespace {
+
+AttentionMask mask_of(const PackedRow& row, const at::TensorOptions& options) {
+  if (row.start == 0)
+    return {AttentionMode::kCausal, {}};
+  if (row.length == 1)
+    return {AttentionMode::kFull, {}};
+  return {AttentionMode::kBias, causal_bias(row.start, row.length, options)};
+}
+
+// One query per row; row b sees its first start + 1 keys of `longest`.
+AttentionMask ragged_mask(const PackedRows& rows, const at::TensorOptions& options) {
+  at::Tensor bias = at::zeros({rows.batch, 1, 1, rows.longest}, options);
+  for (const PackedRow& row : rows.rows) {
+    const std::int64_t visible = row.start + 1;
+    bias.select(0, row.row)
+        .narrow(-1, visible, rows.longest - visible)
+        .fill_(-std::numeric_limits<double>::infinity());
+  }
+  return {AttentionMode::kBias, bias};
+}
+
+// (N, heads, D) of equally long rows -> (B, heads, L, D), a view.
+at::Tensor as_batch(const at::Tensor& x, std::int64_t batch) {
+  return x.view({batch, x.size(0) / batch, x.size(1), x.size(2)}).transpose(1, 2);
+}
+
+}  // namespace
+
+AttentionPlan plan_attention(const PackedRows& rows, const at::TensorOptions& options) {
+  AttentionPlan plan;
+  plan.from_cache = std::any_of(rows.rows.begin(), rows.rows.end(),
+                                [](const PackedRow& row) { return row.start > 0; });
+  if (rows.uniform()) {
+    plan.one_call = true;
+    plan.masks.push_back(mask_of(rows.rows.front(), options));
+    return plan;
+  }
+  const bool single_tokens =
+      rows.tokens == rows.batch && static_cast<std::int64_t>(rows.rows.size()) == rows.batch;
+  if (single_tokens) {
+    plan.one_call = true;
+    plan.masks.push_back(ragged_mask(rows, options));
+    return plan;
+  }
+  for (const PackedRow& row : rows.rows) plan.masks.push_back(mask_of(row, options));
+  return plan;
+}
+
+at::Tensor attend_packed(const PackedQkv& qkv, const PackedRows& rows, const AttentionPlan& plan,
+                         const CachedKeys& cache, double scale) {
+  if (plan.one_call) {
+    const at::Tensor q = as_batch(qkv.q, rows.batch);
+    const at::Tensor k =
+        plan.from_cache ? cache.keys.narrow(2, 0, rows.longest) : as_batch(qkv.k, rows.batch);
+    const at::Tensor v =
+        plan.from_cache ? cache.values.narrow(2, 0, rows.longest) : as_batch(qkv.v, rows.batch);
+    return attend(q, k, v, plan.masks.front(), scale).view({rows.tokens, -1});
+  }
+  std::vector<at::Tensor> outputs;
+  for (std::size_t i = 0; i < rows.rows.size(); ++i) {
+    const PackedRow& row = rows.rows[i];
+    const auto own = [&](const at::Tensor& x) {
+      return as_batch(x.narrow(0, row.offset, row.length), 1);
+    };
+    const auto cached = [&](const at::Tensor& x) {
+      return x.narrow(0, row.row, 1).narrow(2, 0, row.start + row.length);
+    };
+    const at::Tensor k = row.start > 0 ? cached(cache.keys) : own(qkv.k);
+    const at::Tensor v = row.start > 0 ? cached(cache.values) : own(qkv.v);
+    outputs.push_back(attend(own(qkv.q), k, v, plan.masks[i], scale).squeeze(0));
+  }
+  return at::cat(outputs, 0);
+}
+
+double visible_pairs(const PackedRows& rows) {
+  double pairs = 0;
+  for (const PackedRow& row : rows.rows) {
+    const auto length = static_cast<double>(row.length);
+    pairs += length * static_cast<double>(row.start) + length * (length + 1) / 2;
+  }
+  return pairs;
+}
+
+}  // namespace dlm
