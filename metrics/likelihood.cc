@@ -124,7 +124,9 @@ std::vector<Estimate> LikelihoodMetric::compute(std::span<const ExampleRow> rows
   }
   if (is_exponential)
     to_exponential(estimate);
-  DLM_CHECK(std::isfinite(estimate.value), "{} is {}", estimate.metric, estimate.value);
+  // exp of many nats per word: beyond what a double holds there is nothing to state.
+  if (!std::isfinite(estimate.value))
+    return {};
   return {estimate};
 }
 

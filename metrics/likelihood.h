@@ -25,6 +25,7 @@ class LikelihoodMetric : public Metric {
 
   std::vector<MetricDefinition> definitions() const override;
 
+  // Empty where a perplexity is beyond the range of double.
   // Throws ConfigError "nothing measured" where the rows have no scored token, byte or word.
   std::vector<Estimate> compute(std::span<const ExampleRow> rows) const override;
 

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
 #include "harness/base/json.h"
 #include "models/checkpoint/checkpoint.h"
+#include "models/exact/exact_world.h"
 #include "models/gpt2.h"
 #include "models/llama.h"
 #include "models/qwen2.h"
@@ -47,9 +49,23 @@ std::string folder_name(const std::string& folder) {
   return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
 }
 
+bool is_exact(std::string_view spec) { return spec.starts_with("exact:"); }
+
+// An exact world is its spec: the name and, hashed, its weights.
+LoadedModel load_exact(const std::string& spec) {
+  auto world = make_exact_world(spec);
+  LoadedModel loaded;
+  loaded.name = world->spec();
+  loaded.weights_sha256 = sha256_hex(world->spec());
+  loaded.config_json = canonical_json({{"world", world->spec()}});
+  loaded.model = std::move(world);
+  return loaded;
+}
+
 }  // namespace
 
 LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
+  if (is_exact(spec)) return load_exact(spec);
   const Checkpoint checkpoint = Checkpoint::open(spec);
   LoadedModel loaded;
   loaded.name = folder_name(spec);
@@ -64,6 +80,7 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
 
 std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options) {
+  if (is_exact(folder)) return make_exact_world(folder);
   return network_of(Checkpoint::open(folder), options);
 }
 
