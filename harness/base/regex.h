@@ -95,6 +95,9 @@ class RegexScanner {
   RegexScanner& operator=(const RegexScanner&) = delete;
   ~RegexScanner();
 
+  // Goes on with another text, which the caller knows to be valid UTF-8.
+  void reset(std::string_view text) { text_ = text; }
+
   // The first match at or after `offset`; then begin() and end() tell where. kNotAtStart refuses an
   // empty match at `offset` itself. Throws DataError beyond the limits.
   bool find(std::size_t offset, Empty empty = Empty::kAllowed);

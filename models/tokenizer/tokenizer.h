@@ -23,6 +23,7 @@ struct DecodeOptions {
   bool clean_up_spaces = false;  // transformers' clean_up_tokenization_spaces
 };
 
+// All calls are const and safe from many threads at once.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -46,14 +47,18 @@ class Tokenizer {
   virtual std::optional<std::int64_t> bos_id() const = 0;
   virtual std::optional<std::int64_t> eos_id() const = 0;
   virtual bool adds_bos() const = 0;  // a plain call puts BOS first
-  virtual const std::string& sha256()
-      const = 0;  // of all files read, in name order: part of the run key
+
+  // SHA-256 of the lines "NAME SHA-256\n" of all files read, in name order: part of the run key.
+  virtual const std::string& sha256() const = 0;
 };
 
-// From a folder with tokenizer.json (preferred), or vocab.json + merges.txt, or vocab.txt (BERT
-// uncased), with tokenizer_config.json / special_tokens_map.json / added_tokens.json beside them;
-// or from a tokenizer.json itself. Throws DataError/ConfigError that names the missing or bad file
-// (for example vocab.json without merges.txt).
+// From a folder with tokenizer.json (preferred), or vocab.json + merges.txt, or vocab.txt (BERT,
+// uncased unless tokenizer_config.json says do_lower_case false), with tokenizer_config.json /
+// special_tokens_map.json / added_tokens.json beside them; or from one tokenizer.json or vocab.txt
+// by itself. Which form vocab.json + merges.txt has is decided as legacy_forms.h says. Ids agree
+// with transformers 4.49 and tokenizers 0.21. A component that this program does not have is
+// refused by name. Throws DataError/ConfigError that names the missing or bad file (for example
+// vocab.json without merges.txt).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace dlm
