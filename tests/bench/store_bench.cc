@@ -16,12 +16,27 @@ using dlm::Store;
 
 constexpr std::int64_t kRows = 100000;
 
-std::string fresh_path() {
-  const auto folder = std::filesystem::temp_directory_path() / "dlmbench-store-bench";
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directory(folder);
-  return (folder / "runs.db").string();
-}
+// An empty folder for one store, removed at the end.
+class StoreFolder {
+ public:
+  StoreFolder() : path_(std::filesystem::temp_directory_path() / "dlmbench-store-bench") {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directory(path_);
+  }
+
+  StoreFolder(const StoreFolder&) = delete;
+  StoreFolder& operator=(const StoreFolder&) = delete;
+
+  ~StoreFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  std::string file() const { return (path_ / "runs.db").string(); }
+
+ private:
+  std::filesystem::path path_;
+};
 
 // `output_bytes` of generated text a row, different in every row; 0 for likelihood.
 std::vector<ExampleRow> bench_rows(std::int64_t output_bytes) {
@@ -44,17 +59,22 @@ void add_rows(benchmark::State& state) {
   const std::vector<ExampleRow> rows = bench_rows(state.range(1));
   for (auto _ : state) {
     state.PauseTiming();
-    const auto store = Store::open(fresh_path(), {});
+    const StoreFolder folder;
+    auto store = Store::open(folder.file(), {});
     const auto run = store->begin_run(dlm::testing::sample_header("a"), Restart::kResume).run_id;
     state.ResumeTiming();
     write_rows(*store, run, rows, static_cast<std::size_t>(state.range(0)));
+    state.PauseTiming();
+    store.reset();
+    state.ResumeTiming();
   }
   state.SetItemsProcessed(state.iterations() * kRows);
 }
 
 void read_rows(benchmark::State& state) {
   const std::vector<ExampleRow> rows = bench_rows(state.range(0));
-  const auto store = Store::open(fresh_path(), {});
+  const StoreFolder folder;
+  const auto store = Store::open(folder.file(), {});
   const auto run = store->begin_run(dlm::testing::sample_header("a"), Restart::kResume).run_id;
   write_rows(*store, run, rows, 1000);
   for (auto _ : state) benchmark::DoNotOptimize(store->rows(run));
