@@ -101,5 +101,28 @@ TEST(DatasetsGolden, AgNewsJoinsTitleAndDescription) {
   EXPECT_NE(documents[1].text.find("A second\\team of rocketeers"), std::string::npos);
 }
 
+// Expected: the texts as Python's csv and json modules and str.split give them, joined by NUL.
+TEST(DatasetsGolden, TextsAreThoseOfPythonsReaders) {
+  DLM_REQUIRE_DATA("data/corpora");
+  const std::map<std::string, std::string> kSums{
+      {"ag_news", "e8056e571595fcd2e5ecafbfcb284a4828d006c4e9ce719db89b1e0326ebc4dc"},
+      {"lambada", "086d05ab828fe5e34f84fcbafae3279fb5bed54a2933292f0da30df6c4150ac8"},
+      {"c4", "6ef568d28aeb0c34380b520b7fed73a88ca036ee7e20b6ed61095122e73a778d"},
+      {"gsm8k_questions", "38cd34aab6890cfe8971c5592e75a6117fcbaad060809932c29d588833af945f"},
+      {"ptb", "d79b146f2b10f63666461207b06c7e40e29d24666a44d2122aa9aa9dd2bfc282"},
+      {"tinystories", "086d11b90fbebd2590d2e1820615232cfbaf2d29e2b4594f75df4597c6a6ecc1"}};
+  for (const auto& [name, sum] : kSums) {
+    const NamedDataset& dataset = find_dataset(name);
+    std::string joined;
+    for (const Document& document :
+         read_corpus(locate_dataset(dataset, testing::data_root()), dataset.format)) {
+      joined += document.text;
+      joined.push_back('\0');
+    }
+    joined.pop_back();
+    EXPECT_EQ(sha256_hex(joined), sum) << name;
+  }
+}
+
 }  // namespace
 }  // namespace dlm
