@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
 #include "harness/base/log.h"
+#include "harness/base/stats.h"
 #include "harness/cli.h"
 #include "harness/environment.h"
 #include "harness/progress.h"

@@ -191,11 +191,11 @@ std::string render_csv(const Table& table) {
   const std::vector<std::size_t> shown = shown_columns(table, Audience::kPeople);
   Line line;
   for (const std::size_t i : shown) line.push_back(quote_csv(table.columns[i].name));
-  std::string out = fmt::format("{}\r\n", fmt::join(line, ","));
+  std::string out = fmt::format("{}\n", fmt::join(line, ","));
   for (const auto& row : table.rows) {
     line.clear();
     for (const std::size_t i : shown) line.push_back(csv_of(row[i]));
-    out += fmt::format("{}\r\n", fmt::join(line, ","));
+    out += fmt::format("{}\n", fmt::join(line, ","));
   }
   return out;
 }
@@ -292,10 +292,9 @@ std::string render(std::span<const Table> tables, std::string_view format) {
     } else if (format == "jsonl") {
       out += json_lines(json_objects(table, "\"table\": " + json_text(table.title)));
     } else {
-      const std::string_view line_end = format == "csv" ? "\r\n" : "\n";
-      out += out.empty() ? "" : line_end;
+      out += out.empty() ? "" : "\n";
       if (format == "csv")
-        out += quote_csv(table.title) + "\r\n";
+        out += quote_csv(table.title) + "\n";
       out += render(table, format);
     }
   }

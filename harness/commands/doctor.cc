@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/store_options.h"

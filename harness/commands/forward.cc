@@ -14,8 +14,8 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/data_root.h"
+#include "harness/model_loading.h"
 #include "models/checkpoint/weights.h"
-#include "models/factory.h"
 #include "models/runtime.h"
 
 namespace dlm {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/cli.h"

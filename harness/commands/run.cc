@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"

@@ -81,12 +81,12 @@ TEST(EstimatesTable, GivesProgramsEveryDigit) {
   Sweep s;
   EXPECT_EQ(render(estimates_table(*s.store, std::span(s.runs).first(1)), "csv"),
             "run_id,model,task,metric,variant,better,unit,value,se_data,se_mc,ci_low,ci_high,"
-            "ci_method,n_docs,nfe,tokens_per_second_accepted,estimator,note\r\n" +
+            "ci_method,n_docs,nfe,tokens_per_second_accepted,estimator,note\n" +
                 s.runs[0] +
-                ",tiny,corpus,nll,\"\",lo,nats/token,3.1,0.01,,,,\"\",2,120,1200,exact,\"\"\r\n" +
+                ",tiny,corpus,nll,\"\",lo,nats/token,3.1,0.01,,,,\"\",2,120,1200,exact,\"\"\n" +
                 s.runs[0] +
                 ",tiny,corpus,perplexity,\"\",lo,1,22.270123,0.19,0.03,21.9,22.65,t,2,120,1200,"
-                "\"upper bound, stratified\",\"\"\r\n");
+                "\"upper bound, stratified\",\"\"\n");
 }
 
 TEST(EstimatesTable, NeverShowsASmallErrorAsNone) {
@@ -147,19 +147,19 @@ TEST(ShowTables, TellEverythingOfOneRun) {
   const std::vector<Table> tables = show_tables(*s.store, s.runs[0]);
   ASSERT_EQ(tables.size(), 4U);
   EXPECT_EQ(tables[0].title, "run");
-  EXPECT_CONTAINS(render(tables[0], "csv"), "git_commit,abc\r\n");
-  EXPECT_CONTAINS(render(tables[0], "csv"), "status,done\r\n");
+  EXPECT_CONTAINS(render(tables[0], "csv"), "git_commit,abc\n");
+  EXPECT_CONTAINS(render(tables[0], "csv"), "status,done\n");
   EXPECT_EQ(render(tables[1], "csv"),
-            "setting,value\r\nsampler.block_size,4\r\nsampler.name,ancestral\r\ntask,corpus\r\n");
+            "setting,value\nsampler.block_size,4\nsampler.name,ancestral\ntask,corpus\n");
   EXPECT_EQ(tables[2].title, "estimates");
   EXPECT_EQ(tables[2].rows.size(), 2U);
   EXPECT_EQ(
       render(tables[3], "csv"),
-      "fact,value\r\nrows,2\r\ntokens,600\r\nprompt_tokens,2\r\nspecial_tokens,4\r\nnfe,120\r\n"
-      "positions,2000\r\nhead_rows,1800\r\ncached_positions,100\r\nflops,2000000000\r\n"
-      "examples_s,0.5\r\nwall_s,1.5\r\nload_s,0.25\r\npeak_rss_bytes,4096\r\nthreads,2\r\n"
-      "tokens_per_second_accepted,1200\r\ntokens_per_forward,5\r\n"
-      "flops_per_second,4000000000\r\n");
+      "fact,value\nrows,2\ntokens,600\nprompt_tokens,2\nspecial_tokens,4\nnfe,120\n"
+      "positions,2000\nhead_rows,1800\ncached_positions,100\nflops,2000000000\n"
+      "examples_s,0.5\nwall_s,1.5\nload_s,0.25\npeak_rss_bytes,4096\nthreads,2\n"
+      "tokens_per_second_accepted,1200\ntokens_per_forward,5\n"
+      "flops_per_second,4000000000\n");
 }
 
 TEST(ExportRows, GivesRowsMetricsAndRuns) {
@@ -167,13 +167,13 @@ TEST(ExportRows, GivesRowsMetricsAndRuns) {
   EXPECT_EQ(
       render(export_rows(*s.store, std::span(s.runs).first(1), "examples"), "csv"),
       "run_id,doc_id,rep,doc_sha,cluster,nll,n_tok,n_bytes,n_words,prompt_tok,special_tok,nfe,"
-      "positions,head_rows,cached_positions,flops,wall_ns,output\r\n" +
+      "positions,head_rows,cached_positions,flops,wall_ns,output\n" +
           s.runs[0] +
           ",doc-0,0,sha-0,\"\",6.25,300,500,80,1,2,60,1000,900,50,1000000000,250000000,\"some, "
-          "text\"\r\n" +
+          "text\"\n" +
           s.runs[0] +
           ",doc-1,1,sha-1,cluster-1,6.25,300,501,80,1,2,60,1000,900,50,1000000000,250000000,"
-          "\"some, text\"\r\n");
+          "\"some, text\"\n");
   const Table metrics = export_rows(*s.store, s.runs, "metrics");
   EXPECT_EQ(metrics.rows.size(), 4U);
   EXPECT_EQ(metrics.columns[1].name, "metric");

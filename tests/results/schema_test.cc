@@ -240,7 +240,7 @@ TEST(ConfigView, HasAColumnForEverySetting) {
     const auto store = Store::open(path, {{"seed", "sampler.block_size", "sampler.name"}, 1s});
     store->begin_run(testing::sample_header("a"), Restart::kResume);
     const Table view = store->query("SELECT seed, block_size, name FROM v_config");
-    EXPECT_EQ(render(view, "csv"), "seed,block_size,name\r\n7,4,ancestral\r\n");
+    EXPECT_EQ(render(view, "csv"), "seed,block_size,name\n7,4,ancestral\n");
   }
   const auto store = Store::open(path, {{"sampler.name", "model.name", "sampler.block_size"}, 1s});
   const Table view = store->query("SELECT * FROM v_config");

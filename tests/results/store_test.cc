@@ -82,7 +82,7 @@ TEST(Store, ARunPassesThroughItsStates) {
   const RunHeader header = sample_header("a");
   const OpenedRun first = f.store->begin_run(header, Restart::kResume);
   EXPECT_EQ(first.state, RunState::kFresh);
-  EXPECT_EQ(f.csv("SELECT status, resumes FROM run"), "status,resumes\r\nrunning,0\r\n");
+  EXPECT_EQ(f.csv("SELECT status, resumes FROM run"), "status,resumes\nrunning,0\n");
   f.store->add_rows(first.run_id, sample_rows(0, 3));
   f.store = Store::open(f.path, {});  // the owner is gone
   const OpenedRun second = f.store->begin_run(header, Restart::kResume);
@@ -94,8 +94,8 @@ TEST(Store, ARunPassesThroughItsStates) {
   f.store->finish_run(second.run_id, {RunOutcome::kDone, "", 40, 5, 4000, 2});
   EXPECT_EQ(f.csv("SELECT status, resumes, wall_ns, load_ns, peak_rss_bytes, threads, error, "
                   "ended_at>=started_at AS ended FROM run"),
-            "status,resumes,wall_ns,load_ns,peak_rss_bytes,threads,error,ended\r\n"
-            "done,2,140,15,5000,2,,1\r\n");
+            "status,resumes,wall_ns,load_ns,peak_rss_bytes,threads,error,ended\n"
+            "done,2,140,15,5000,2,,1\n");
   const OpenedRun cached = f.store->begin_run(header, Restart::kResume);
   EXPECT_EQ(cached.state, RunState::kDone);
   EXPECT_EQ(cached.run_id, first.run_id);
@@ -110,7 +110,7 @@ TEST(Store, AFailedRunIsTriedAgainAsANewOne) {
   EXPECT_EQ(next.state, RunState::kFresh);
   EXPECT_NE(next.run_id, failed);
   EXPECT_EQ(f.csv("SELECT status, error FROM run ORDER BY run_id"),
-            "status,error\r\nfailed,out of memory\r\nrunning,\r\n");
+            "status,error\nfailed,out of memory\nrunning,\n");
 }
 
 TEST(Store, AFreshStartKeepsTheEarlierRunAsHistory) {
@@ -126,8 +126,8 @@ TEST(Store, AFreshStartKeepsTheEarlierRunAsHistory) {
   f.store = Store::open(f.path, {});
   const OpenedRun third = f.store->begin_run(sample_header("a"), Restart::kFresh);
   EXPECT_EQ(f.csv("SELECT status, superseded_by FROM run ORDER BY run_id"),
-            "status,superseded_by\r\ndone," + second.run_id + "\r\npartial," + third.run_id +
-                "\r\nrunning,\r\n");
+            "status,superseded_by\ndone," + second.run_id + "\npartial," + third.run_id +
+                "\nrunning,\n");
 }
 
 TEST(Store, ARunHasOneWriter) {
@@ -242,7 +242,7 @@ TEST(Store, AMetricKeepsItsMeaning) {
       f.path + ": expected metric 'perplexity' in 'nats', better 'lo', found '1', better 'lo'");
   add({"perplexity", "1", "lo", "exact", "a better text"});
   EXPECT_EQ(f.csv("SELECT est, doc FROM metric JOIN metric_def USING(metric)"),
-            "est,doc\r\nexact,a better text\r\n");
+            "est,doc\nexact,a better text\n");
   EXPECT_CONTAINS(error_of<InternalError>([&] {
                     add({"other", "1", "lo", "", ""});
                   }),
@@ -263,16 +263,16 @@ TEST(Store, HeadersBecomeColumns) {
             "dirty, torch, numerics_epoch, host, cpu, gpu, seed, smoke, cmdline FROM v_run"),
       "model,family,params,dtype,weights_sha256,tokenizer_sha256,task,task_version,task_kind,"
       "data_sha256,n_docs,sampler,block_size,steps,git_commit,dirty,torch,numerics_epoch,host,cpu,"
-      "gpu,seed,smoke,cmdline\r\n"
+      "gpu,seed,smoke,cmdline\n"
       "tiny,bd3lm,1234,f32,aa,bb,corpus,2,likelihood,cc,100,ancestral,4,,abc,1,,3,here,a cpu,,7,0,"
-      "dlmbench run --model tiny\r\n");
+      "dlmbench run --model tiny\n");
   RunHeader second = sample_header("b");
   second.smoke = true;
   f.store->begin_run(second, Restart::kResume);
   EXPECT_EQ(f.csv("SELECT (SELECT count(*) FROM model) AS m, (SELECT count(*) FROM task) AS t, "
                   "(SELECT count(*) FROM config) AS c, (SELECT count(*) FROM env) AS e, "
                   "(SELECT count(*) FROM build) AS b, (SELECT sum(smoke) FROM run) AS s"),
-            "m,t,c,e,b,s\r\n1,1,1,1,1,1\r\n");
+            "m,t,c,e,b,s\n1,1,1,1,1,1\n");
 }
 
 TEST(Store, HeadersThatCannotBeStoredAreRefused) {
@@ -289,7 +289,7 @@ TEST(Store, HeadersThatCannotBeStoredAreRefused) {
   header.build_json = "{}";
   EXPECT_CONTAINS(error_of<DataError>([&] { f.store->begin_run(header, Restart::kResume); }),
                   "numerics_epoch");
-  EXPECT_EQ(f.csv("SELECT count(*) AS n FROM run"), "n\r\n0\r\n");
+  EXPECT_EQ(f.csv("SELECT count(*) AS n FROM run"), "n\n0\n");
   EXPECT_EQ(f.store->begin_run(sample_header("a"), Restart::kResume).state, RunState::kFresh);
 }
 
@@ -301,7 +301,7 @@ TEST(Store, EqualOutputsAreKeptOnceAndDamagedOnesAreNamed) {
   rows[3].output = "short";
   f.store->add_rows(run, rows);
   EXPECT_EQ(f.csv("SELECT enc, length(data)<100 AS small FROM blob ORDER BY enc"),
-            "enc,small\r\nraw,1\r\nzstd,1\r\n");
+            "enc,small\nraw,1\nzstd,1\n");
   f.store.reset();
   const auto damage = [&f](const std::string& sql) {
     Database(f.path, Database::Mode::kReadWrite, std::chrono::seconds(1)).execute(sql);
@@ -345,7 +345,7 @@ TEST(Store, SpeedIsDerivedInAView) {
   f.store->add_rows(run, rows);
   EXPECT_EQ(f.csv("SELECT tokens_per_second_accepted AS a, tokens_per_second_canvas AS c, "
                   "tokens_per_forward AS f, flops_per_second AS o, nfe, n_rows FROM v_speed"),
-            "a,c,f,o,nfe,n_rows\r\n1200,,5,4000000000,120,2\r\n");
+            "a,c,f,o,nfe,n_rows\n1200,,5,4000000000,120,2\n");
 }
 
 TEST(Store, PairsJoinOnUnchangedDocuments) {
@@ -360,7 +360,7 @@ TEST(Store, PairsJoinOnUnchangedDocuments) {
   f.store->add_rows(b, rows);
   EXPECT_EQ(f.csv("SELECT doc_id, d_nll FROM v_pair WHERE base='" + a + "' AND new='" + b +
                   "' ORDER BY doc_id"),
-            "doc_id,d_nll\r\ndoc-0,0.5\r\ndoc-2,0.5\r\n");
+            "doc_id,d_nll\ndoc-0,0.5\ndoc-2,0.5\n");
 }
 
 TEST(Store, QueriesReadAndTakeParameters) {
@@ -368,7 +368,7 @@ TEST(Store, QueriesReadAndTakeParameters) {
   const std::vector<Cell> parameters = {std::int64_t{2}, 0.5, "x", Cell()};
   const Table table =
       f.store->query("SELECT ?1 AS i, ?2 AS r, ?3 AS t, ?4 AS n, x'00ff' AS b", parameters);
-  EXPECT_EQ(render(table, "csv"), "i,r,t,n,b\r\n2,0.5,x,,00ff\r\n");
+  EXPECT_EQ(render(table, "csv"), "i,r,t,n,b\n2,0.5,x,,00ff\n");
   EXPECT_EQ(table.columns[0].align, Align::kRight);
   EXPECT_EQ(table.columns[2].align, Align::kLeft);
   EXPECT_CONTAINS(error_of<ConfigError>([&] { f.store->query("DELETE FROM run"); }),

@@ -67,12 +67,12 @@ TEST(Render, JsonLinesAreObjects) {
 
 TEST(Render, CsvFollowsRfc4180) {
   EXPECT_EQ(render(sample_table(), "csv"),
-            "model,value,n,ci_low\r\n"
-            "a|b_1,22.270123456789012,1000,21.9\r\n"
-            "héé 模型,0.30000000000000004,,-1.5e-09\r\n"
-            "\"say \"\"x\"\",\r\ny\",-0.001,-3,3\r\n");
+            "model,value,n,ci_low\n"
+            "a|b_1,22.270123456789012,1000,21.9\n"
+            "héé 模型,0.30000000000000004,,-1.5e-09\n"
+            "\"say \"\"x\"\",\r\ny\",-0.001,-3,3\n");
   const Table table{"", {{"a", ""}, {"b", ""}}, {{"", Cell()}, {" x", "y"}}};
-  EXPECT_EQ(render(table, "csv"), "a,b\r\n\"\",\r\n\" x\",y\r\n");
+  EXPECT_EQ(render(table, "csv"), "a,b\n\"\",\n\" x\",y\n");
 }
 
 TEST(Render, TexIsEscaped) {
@@ -103,7 +103,7 @@ TEST(Render, SeveralTablesKeepTheirTitles) {
             "{\n  \"one\": [\n    {\"a\": 1}\n  ],\n  \"two\": [\n    {\"b\": \"x\"}\n  ]\n}\n");
   EXPECT_EQ(render(tables, "jsonl"),
             "{\"table\": \"one\", \"a\": 1}\n{\"table\": \"two\", \"b\": \"x\"}\n");
-  EXPECT_EQ(render(tables, "csv"), "one\r\na\r\n1\r\n\r\ntwo\r\nb\r\nx\r\n");
+  EXPECT_EQ(render(tables, "csv"), "one\na\n1\n\ntwo\nb\nx\n");
 }
 
 TEST(Render, UnknownFormatIsNamedWithTheNearest) {
@@ -118,7 +118,7 @@ TEST(Render, HostileTextStaysInItsCell) {
   EXPECT_EQ(render(table, "md"),
             "| a          |\n| ---------- |\n| \uFFFD[31m\uFFFD tab |\n");
   EXPECT_EQ(render(table, "jsonl"), "{\"a\": \"\\u001b[31m\uFFFD\\ttab\"}\n");
-  EXPECT_EQ(render(table, "csv"), "a\r\n\x1B[31m\uFFFD\ttab\r\n");
+  EXPECT_EQ(render(table, "csv"), "a\n\x1B[31m\uFFFD\ttab\n");
 }
 
 TEST(Render, ColumnsOfOneNameStayApartInJson) {
@@ -129,7 +129,7 @@ TEST(Render, ColumnsOfOneNameStayApartInJson) {
 TEST(Render, NumbersThatAreNotFiniteAreNullInJson) {
   const Table table{"", {{"a", ""}}, {{std::numeric_limits<double>::infinity()}}};
   EXPECT_EQ(render(table, "jsonl"), "{\"a\": null}\n");
-  EXPECT_EQ(render(table, "csv"), "a\r\ninf\r\n");
+  EXPECT_EQ(render(table, "csv"), "a\ninf\n");
 }
 
 TEST(FormatWithError, GivesTheErrorTwoDigits) {
