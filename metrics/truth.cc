@@ -31,7 +31,7 @@ class TruthMetric : public Metric {
     truth.value = entropy_;
     truth.se_data = 0;
     truth.se_mc = 0;
-    truth.ci_method = "closed form";
+    truth.n = static_cast<std::int64_t>(rows.size());
     Estimate gap;
     gap.metric = "nll_minus_entropy";
     gap.value = ratio.value - entropy_;

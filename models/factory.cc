@@ -43,13 +43,21 @@ std::unique_ptr<AutoregressiveModel> network_of(const Checkpoint& checkpoint,
   throw unknown_name(where + ": model_type", type, known_model_types());
 }
 
-// The last part of a path, whatever slashes follow it.
+// The last part of a path, whatever slashes follow it; with its parent where it says nothing
+// ("stories260K/hf").
 std::string folder_name(const std::string& folder) {
-  const auto path = std::filesystem::absolute(folder).lexically_normal();
-  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+  auto path = std::filesystem::absolute(folder).lexically_normal();
+  if (!path.has_filename())
+    path = path.parent_path();
+  const std::string name = path.filename().string();
+  const bool says_nothing =
+      name == "hf" || name == "model" || name == "checkpoint" || name == "main";
+  return says_nothing ? path.parent_path().filename().string() + "/" + name : name;
 }
 
-bool is_exact(std::string_view spec) { return spec.starts_with("exact:"); }
+bool is_exact(std::string_view spec) {
+  return spec.starts_with("exact:");
+}
 
 // An exact world is its spec: the name and, hashed, its weights.
 LoadedModel load_exact(const std::string& spec) {
@@ -65,7 +73,8 @@ LoadedModel load_exact(const std::string& spec) {
 }  // namespace
 
 LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
-  if (is_exact(spec)) return load_exact(spec);
+  if (is_exact(spec))
+    return load_exact(spec);
   const Checkpoint checkpoint = Checkpoint::open(spec);
   LoadedModel loaded;
   loaded.name = folder_name(spec);
@@ -80,7 +89,8 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
 
 std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options) {
-  if (is_exact(folder)) return make_exact_world(folder);
+  if (is_exact(folder))
+    return make_exact_world(folder);
   return network_of(Checkpoint::open(folder), options);
 }
 

@@ -54,7 +54,8 @@ std::string check_chain_rule() {
     for (int i = 0, rest = code; i < 5; ++i, rest /= 3) ids[static_cast<std::size_t>(i)] = rest % 3;
     const std::vector<ScoringWindow> window{{ids, 0}};
     double nll = 0;
-    for (const double nats : world->token_nll(window)[0]) nll += nats;
+    const auto terms = world->token_nll(window);
+    for (const double nats : terms[0]) nll += nats;
     total += std::exp(-nll);
     worst = std::max(worst, std::abs(nll + world->log_probability(ids)));
   }
