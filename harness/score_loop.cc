@@ -36,25 +36,37 @@ OpenUnit open_unit(const ScoringUnit& unit) {
   return open;
 }
 
-// What one pass cost and took, to be shared among its windows.
-struct PassCost {
-  PassCounts counts;
-  std::int64_t wall_ns;
-  std::int64_t longest;
-  std::int64_t tokens;  // of all windows, unpadded
-};
+// What one pass cost and took, shared out among its windows by their ids: the shares add up to the
+// whole.
+class PassCost {
+ public:
+  PassCost(const PassCounts& counts, std::int64_t wall_ns, std::int64_t ids)
+      : counts_(counts), wall_ns_(wall_ns), ids_(ids) {}
 
-void add_window(const ScoringWindow& window, const std::vector<double>& nll, const PassCost& cost,
-                ExampleRow& row) {
-  row.nll += std::accumulate(nll.begin(), nll.end(), 0.0);
-  row.tokens += scored_tokens(window);
-  const double share = static_cast<double>(window.ids.size()) / static_cast<double>(cost.tokens);
-  row.counts.passes += 1;
-  row.counts.positions += cost.longest;
-  row.counts.head_rows += scored_tokens(window);
-  row.counts.flops += cost.counts.flops * share;
-  row.wall_ns += static_cast<std::int64_t>(static_cast<double>(cost.wall_ns) * share);
-}
+  void take_share(std::int64_t ids, ExampleRow& row) {
+    row.counts.passes += 1;
+    row.counts.positions += slice(counts_.positions, ids);
+    row.counts.cached_positions += slice(counts_.cached_positions, ids);
+    row.counts.flops += counts_.flops * static_cast<double>(ids) / static_cast<double>(ids_);
+    row.wall_ns += slice(wall_ns_, ids);
+    taken_ += ids;
+  }
+
+ private:
+  std::int64_t slice(std::int64_t whole, std::int64_t ids) const {
+    return up_to(whole, taken_ + ids) - up_to(whole, taken_);
+  }
+
+  std::int64_t up_to(std::int64_t whole, std::int64_t ids) const {
+    return static_cast<std::int64_t>(static_cast<double>(whole) * static_cast<double>(ids) /
+                                     static_cast<double>(ids_));
+  }
+
+  PassCounts counts_;
+  std::int64_t wall_ns_;
+  std::int64_t ids_;
+  std::int64_t taken_ = 0;
+};
 
 class ScoreLoop {
  public:
@@ -67,36 +79,34 @@ class ScoreLoop {
     }
   }
 
-  bool needed(const WindowBatch& batch) const {
+  bool needed(const BatchRefs& batch) const {
     return std::any_of(batch.begin(), batch.end(),
                        [&](const WindowRef& ref) { return !done_[ref.unit]; });
   }
 
   // Scores the batch and hands over the rows of the units it finished.
-  void score(const WindowBatch& batch, const RowSink& sink) {
+  void score(const BatchRefs& batch, const RowSink& sink) {
     std::vector<ScoringWindow> windows;
-    PassCost cost{{}, 0, 0, 0};
+    std::int64_t ids = 0;
+    std::int64_t tokens = 0;
     for (const WindowRef& ref : batch) {
       windows.push_back(units_[ref.unit].windows[ref.window]);
-      const auto length = static_cast<std::int64_t>(windows.back().ids.size());
-      cost.longest = std::max(cost.longest, length);
-      cost.tokens += length;
+      ids += static_cast<std::int64_t>(windows.back().ids.size());
+      tokens += scored_tokens(windows.back());
     }
     const PassCounts before = model_.counts();
     const auto start = Clock::now();
     const auto nll = model_.token_nll(windows);
-    cost.wall_ns =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
-    cost.counts = model_.counts() - before;
+    const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+    PassCost cost(model_.counts() - before, wall.count(), ids);
     std::vector<ExampleRow> finished;
-    std::int64_t tokens = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      tokens += scored_tokens(windows[i]);
-      if (done_[batch[i].unit])
-        continue;
       OpenUnit& open = open_[batch[i].unit];
-      add_window(windows[i], nll[i], cost, open.row);
-      if (--open.windows_left == 0)
+      cost.take_share(static_cast<std::int64_t>(windows[i].ids.size()), open.row);
+      open.row.nll += std::accumulate(nll[i].begin(), nll[i].end(), 0.0);
+      open.row.tokens += scored_tokens(windows[i]);
+      open.row.counts.head_rows += scored_tokens(windows[i]);
+      if (--open.windows_left == 0 && !done_[batch[i].unit])
         finished.push_back(open.row);
     }
     sink(finished, tokens);
@@ -111,7 +121,7 @@ class ScoreLoop {
 
 }  // namespace
 
-std::vector<WindowBatch> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size) {
+std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size) {
   DLM_CHECK(batch_size > 0, "batch size {}", batch_size);
   std::vector<WindowRef> order;
   for (std::size_t u = 0; u < units.size(); ++u) {
@@ -122,7 +132,7 @@ std::vector<WindowBatch> make_batches(std::span<const ScoringUnit> units, std::i
   };
   const auto size = static_cast<std::size_t>(batch_size);
   const std::size_t stretch = size * kBatchesPerStretch;
-  std::vector<WindowBatch> batches;
+  std::vector<BatchRefs> batches;
   for (std::size_t first = 0; first < order.size(); first += stretch) {
     const std::size_t last = std::min(first + stretch, order.size());
     const auto begin = order.begin() + static_cast<std::ptrdiff_t>(first);
@@ -138,10 +148,10 @@ std::vector<WindowBatch> make_batches(std::span<const ScoringUnit> units, std::i
 }
 
 void score_units(const LanguageModel& model, std::span<const ScoringUnit> units,
-                 std::span<const WindowBatch> batches, const std::set<std::string>& done,
+                 std::span<const BatchRefs> batches, const std::set<std::string>& done,
                  const RowSink& sink) {
   ScoreLoop loop(model, units, done);
-  for (const WindowBatch& batch : batches) {
+  for (const BatchRefs& batch : batches) {
     if (loop.needed(batch))
       loop.score(batch, sink);
   }

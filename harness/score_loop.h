@@ -22,11 +22,11 @@ struct WindowRef {
   std::size_t window;
 };
 
-using WindowBatch = std::vector<WindowRef>;
+using BatchRefs = std::vector<WindowRef>;
 
 // Windows in unit order, sorted by length inside stretches of 32 batches: little padding, and the
 // estimate so far still comes from a cross-section of the documents.
-std::vector<WindowBatch> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size);
+std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size);
 
 // Called after a batch with the rows of the units it finished (possibly none) and the tokens it
 // scored.
@@ -34,7 +34,7 @@ using RowSink = std::function<void(std::span<const ExampleRow> rows, std::int64_
 
 // Scores every unit whose id is not in `done`. A batch is skipped when all its units are done.
 void score_units(const LanguageModel& model, std::span<const ScoringUnit> units,
-                 std::span<const WindowBatch> batches, const std::set<std::string>& done,
+                 std::span<const BatchRefs> batches, const std::set<std::string>& done,
                  const RowSink& sink);
 
 }  // namespace dlm

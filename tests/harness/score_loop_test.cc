@@ -46,7 +46,7 @@ TEST(MakeBatches, HoldsEveryWindowOnceAndLittlePadding) {
   const auto world = make_exact_world("exact:markov?v=4");
   const auto units = make_units(*world, 100);
   std::set<std::pair<std::size_t, std::size_t>> seen;
-  for (const WindowBatch& batch : make_batches(units, 8)) {
+  for (const BatchRefs& batch : make_batches(units, 8)) {
     EXPECT_LE(batch.size(), 8U);
     std::size_t longest = 0;
     for (const WindowRef& ref : batch) {
