@@ -75,18 +75,6 @@ void MappedFile::release_pages() const {
 }
 
 void MappedFile::release_pages(std::span<const std::byte> part) const {
-  advise(part, MADV_DONTNEED);
-}
-
-void MappedFile::populate_pages(std::span<const std::byte> part) const {
-#ifdef MADV_POPULATE_READ
-  advise(part, MADV_POPULATE_READ);
-#else
-  static_cast<void>(part);
-#endif
-}
-
-void MappedFile::advise(std::span<const std::byte> part, int advice) const {
   if (part.empty())
     return;
   DLM_CHECK(part.data() >= data_ && part.data() + part.size() <= data_ + size_,
@@ -95,7 +83,7 @@ void MappedFile::advise(std::span<const std::byte> part, int advice) const {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = static_cast<std::size_t>(part.data() - data_) / page * page;
   const auto end = static_cast<std::size_t>(part.data() - data_) + part.size();
-  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 std::string sha256_hex(std::span<const std::byte> bytes) {

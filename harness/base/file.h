@@ -34,13 +34,7 @@ class MappedFile {
   // shares is dropped too: harmless, it is read again from the system's cache.
   void release_pages(std::span<const std::byte> part) const;
 
-  // Maps the pages of `part` at once, which is cheaper than one fault every 64 KB. Only a hint: a
-  // kernel before Linux 5.14 ignores it.
-  void populate_pages(std::span<const std::byte> part) const;
-
  private:
-  void advise(std::span<const std::byte> part, int advice) const;
-
   MappedFile(std::string path, const std::byte* data, std::size_t size);
 
   std::string path_;

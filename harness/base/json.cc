@@ -1,13 +1,11 @@
 #include "harness/base/json.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <iterator>
 #include <string>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -17,7 +15,7 @@
 namespace dlm {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxDepth = 64;
 
 // Walks the text for nlohmann and tells how far it has read, which its events do not carry.
 class ReadingIterator {
@@ -44,52 +42,101 @@ class ReadingIterator {
   const char** reached_;
 };
 
-// Watches the parse for what nlohmann accepts and we do not.
-class StrictWatcher {
+// Builds the document from nlohmann's events and refuses what nlohmann accepts and we do not. Its
+// own parse with a callback scans the parent again after every member: quadratic time in hostile
+// or merely large documents.
+class DocumentBuilder : public nlohmann::json_sax<Json> {
  public:
-  StrictWatcher(std::string_view text, std::string_view source)
+  DocumentBuilder(std::string_view text, std::string_view source)
       : text_(text), reached_(text.data()), source_(source) {}
 
-  ReadingIterator begin() { return {text_.data(), &reached_}; }
+  Json build() {
+    Json::sax_parse(ReadingIterator(text_.data(), &reached_),
+                    ReadingIterator(text_.data() + text_.size(), &reached_), this);
+    return std::move(root_);
+  }
 
-  ReadingIterator end() { return {text_.data() + text_.size(), &reached_}; }
+  bool null() override { return add(nullptr) != nullptr; }
 
-  // Offset of the byte that was read last.
-  std::int64_t offset() const { return std::max<std::int64_t>(0, reached_ - text_.data() - 1); }
+  bool boolean(bool value) override { return add(value) != nullptr; }
 
-  bool operator()(int depth, Json::parse_event_t event, Json& value) {
-    switch (event) {
-      case Json::parse_event_t::object_start:
-        keys_.emplace_back();
-        [[fallthrough]];
-      case Json::parse_event_t::array_start:
-        if (depth >= kMaxDepth) {
-          throw DataError(source_, offset(), fmt::format("nesting up to {}", kMaxDepth),
-                          "deeper JSON");
-        }
-        break;
-      case Json::parse_event_t::object_end:
-        keys_.pop_back();
-        break;
-      case Json::parse_event_t::key: {
-        const auto& key = value.get_ref<const std::string&>();
-        if (!keys_.back().insert(key).second) {
-          throw DataError(source_, offset(), "each key once",
-                          fmt::format("duplicate key '{}'", key));
-        }
-        break;
-      }
-      default:
-        break;
-    }
+  bool number_integer(std::int64_t value) override { return add(value) != nullptr; }
+
+  bool number_unsigned(std::uint64_t value) override { return add(value) != nullptr; }
+
+  bool number_float(double value, const std::string& /*text*/) override {
+    return add(value) != nullptr;
+  }
+
+  bool string(std::string& value) override { return add(std::move(value)) != nullptr; }
+
+  bool binary(Json::binary_t& value) override { return add(std::move(value)) != nullptr; }
+
+  bool start_object(std::size_t /*size*/) override { return open(Json::object()); }
+
+  bool end_object() override { return close(); }
+
+  bool start_array(std::size_t /*size*/) override { return open(Json::array()); }
+
+  bool end_array() override { return close(); }
+
+  bool key(std::string& name) override {
+    const auto [member, is_new] = open_.back()->get_ref<Json::object_t&>().emplace(name, nullptr);
+    if (!is_new)
+      throw DataError(source_, last_read(), "each key once",
+                      fmt::format("duplicate key '{}'", name));
+    member_ = &member->second;
     return true;
   }
 
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const Json::exception& error) override {
+    const auto offset = static_cast<std::int64_t>(position) - 1;
+    if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr)
+      throw DataError(source_, offset, "a number that a double can hold", "a larger one");
+    std::string what = error.what();
+    if (const auto colon = what.find("] "); colon != std::string::npos)
+      what.erase(0, colon + 2);
+    throw DataError(source_, offset, "JSON", what);
+  }
+
  private:
+  // Puts a value where the document stands and returns its place.
+  Json* add(Json value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    *member_ = std::move(value);
+    return member_;
+  }
+
+  bool open(Json container) {
+    if (open_.size() >= kMaxDepth)
+      throw DataError(source_, last_read(), fmt::format("nesting up to {}", kMaxDepth),
+                      "deeper JSON");
+    open_.push_back(add(std::move(container)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::int64_t last_read() const { return reached_ - text_.data() - 1; }
+
   std::string_view text_;
   const char* reached_;
   std::string_view source_;
-  std::vector<std::unordered_set<std::string>> keys_;
+  Json root_;
+  std::vector<Json*> open_;
+  Json* member_ = nullptr;
 };
 
 void check_finite(const Json& value) {
@@ -137,18 +184,7 @@ std::string as_string(const Json* member, const char* key, std::string_view wher
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view source) {
-  StrictWatcher watcher(text, source);
-  try {
-    // The callback is copied by nlohmann; the watcher is therefore held by reference.
-    return Json::parse(watcher.begin(), watcher.end(), std::ref(watcher));
-  } catch (const nlohmann::json::parse_error& error) {
-    std::string what = error.what();
-    if (const auto colon = what.find("] "); colon != std::string::npos)
-      what.erase(0, colon + 2);
-    throw DataError(source, static_cast<std::int64_t>(error.byte), "JSON", what);
-  } catch (const Json::out_of_range&) {
-    throw DataError(source, watcher.offset(), "a number that a double can hold", "a larger one");
-  }
+  return DocumentBuilder(text, source).build();
 }
 
 std::string canonical_json(const Json& value) {

@@ -158,7 +158,6 @@ std::string Checkpoint::weights_sha256() const {
   std::vector<Piece> pieces = cut_pieces(tensors);
 #pragma omp parallel for schedule(dynamic, 1)
   for (Piece& piece : pieces) {
-    piece.tensor->file->populate_pages(piece.bytes);
     piece.sha256 = sha256_hex(piece.bytes);
     piece.tensor->file->release_pages(piece.bytes);
   }

@@ -92,8 +92,8 @@ struct F16ToF32 {
     const std::uint32_t shifted = (std::uint32_t{bits} & 0x7FFFU) << 13U;
     const std::uint32_t normal = shifted + kRebias;
     const float subnormal = std::bit_cast<float>(normal + (1U << 23U)) - 0x1.0p-14F;
-    const bool is_normal = shifted >= (1U << 23U);
-    return sign | (is_normal ? normal : std::bit_cast<std::uint32_t>(subnormal));
+    const std::uint32_t is_normal = shifted >= (1U << 23U) ? ~0U : 0U;
+    return sign | (normal & is_normal) | (std::bit_cast<std::uint32_t>(subnormal) & ~is_normal);
   }
 };
 
@@ -185,8 +185,6 @@ std::int64_t convert_all(const Conversion& conversion, const at::Tensor& source,
     const std::int64_t n = std::min(kChunkElements, count - begin);
     const std::byte* chunk = from + begin * from_size;
     const std::span bytes(chunk, static_cast<std::size_t>(n * from_size));
-    if (file != nullptr)
-      file->populate_pages(bytes);
     if (!conversion.convert(chunk, to + begin * to_size, n))
       lower_to(bad, begin + conversion.find_bad(chunk, n));
     if (file != nullptr)

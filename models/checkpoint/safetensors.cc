@@ -68,6 +68,11 @@ std::string shown_name(std::string_view name) {
   return name.size() <= 200 ? std::string(name) : replace_invalid_utf8(name.substr(0, 197)) + "...";
 }
 
+std::string shape_text(const TensorView& tensor) {
+  return fmt::format("{} [{}]", dtype_name(tensor.dtype), fmt::join(tensor.shape, ", "))
+      .substr(0, 80);
+}
+
 // Bytes of a tensor; nothing where the count of elements, zero-sized dimensions left out, or of
 // bytes is beyond 63 bits.
 std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, Dtype dtype) {
@@ -212,12 +217,10 @@ class HeaderReader {
                 fmt::format("data_offsets [{}, {}]", begin, end));
     }
     const auto size = byte_count(tensor.shape, tensor.dtype);
-    const std::string shape =
-        fmt::format("{} [{}]", dtype_name(tensor.dtype), fmt::join(tensor.shape, ", "));
     if (!size)
-      bad_entry(tensor.name, "to have a size below 2^63 bytes", shape.substr(0, 80));
+      bad_entry(tensor.name, "to have a size below 2^63 bytes", shape_text(tensor));
     if (*size != end - begin) {
-      bad_entry(tensor.name, fmt::format("to take {} bytes ({})", *size, shape.substr(0, 80)),
+      bad_entry(tensor.name, fmt::format("to take {} bytes ({})", *size, shape_text(tensor)),
                 fmt::format("data_offsets [{}, {}]", begin, end));
     }
     return data_.subspan(begin, end - begin);

@@ -33,12 +33,11 @@ TEST(MappedFile, ReadsWhatWasWritten) {
   EXPECT_EQ(sha256_hex_of_file(path), sha256_hex(std::string_view("second")));
 }
 
-TEST(MappedFile, ReleasesAndPopulatesARangeWithoutChangingIt) {
+TEST(MappedFile, ReleasesARangeWithoutChangingIt) {
   const testing::TemporaryFolder folder;
   const std::string content(20000, 'x');
   write_file_atomically(folder.file("a"), content);
   const auto file = MappedFile::open(folder.file("a"));
-  file->populate_pages(file->bytes().subspan(5000, 7000));
   EXPECT_EQ(file->text(), content);
   file->release_pages(file->bytes().subspan(5000, 7000));
   file->release_pages(file->bytes().subspan(20000, 0));

@@ -25,7 +25,7 @@ TEST(ParseJson, RefusesWhatIsLenientElsewhere) {
             std::string::npos);
   EXPECT_NE(message_of(R"({"a":1,"a":2})").find("x.json: at byte 9: expected each key once"),
             std::string::npos);
-  EXPECT_NE(message_of("[1,1e999]").find("x.json: at byte 8: expected a number that a double"),
+  EXPECT_NE(message_of("[1,1e999]").find("x.json: at byte 7: expected a number that a double"),
             std::string::npos);
   EXPECT_NE(message_of(R"({"a":1} x)").find("x.json"), std::string::npos);
   EXPECT_NE(message_of("{\"a\":\"\xff\"}").find("x.json: at byte"), std::string::npos);
@@ -33,6 +33,30 @@ TEST(ParseJson, RefusesWhatIsLenientElsewhere) {
             std::string::npos);
   EXPECT_NE(message_of("").find("x.json"), std::string::npos);
   EXPECT_EQ(message_of(R"({"a":[{"b":1},{"b":2}],"b":{"a":1}})"), "no error");
+}
+
+TEST(ParseJson, BuildsEveryKindOfValue) {
+  const Json value =
+      parse_json(R"([null,true,-3,18446744073709551615,1.5,"x",[],{"k":[{}]}])", "t");
+  EXPECT_EQ(value, Json::parse(R"([null,true,-3,18446744073709551615,1.5,"x",[],{"k":[{}]}])"));
+  EXPECT_TRUE(value[2].is_number_integer());
+  EXPECT_TRUE(value[3].is_number_unsigned());
+  EXPECT_EQ(parse_json("7", "t"), 7);
+}
+
+TEST(ParseJson, TellsWhereTheTextBreaks) {
+  EXPECT_NE(message_of(R"({"a":1,})").find("x.json: at byte 7: expected JSON"), std::string::npos);
+  EXPECT_NE(message_of("[1").find("x.json: at byte 2: expected JSON"), std::string::npos);
+  EXPECT_NE(message_of("[1] 2").find("x.json: at byte 4: expected JSON"), std::string::npos);
+  EXPECT_NE(message_of("[\"\xff\"]").find("x.json: at byte 2: expected JSON"), std::string::npos);
+}
+
+// 200,000 members that are objects: quadratic time would take minutes.
+TEST(ParseJson, TakesTimeLinearInTheSize) {
+  std::string text = "{";
+  for (int i = 0; i < 200'000; ++i) text += fmt::format("\"{}\":{{}},", i);
+  text += "\"last\":[]}";
+  EXPECT_EQ(parse_json(text, "t").size(), 200'001U);
 }
 
 TEST(CanonicalJson, SortsKeysAndKeepsNumbersExact) {

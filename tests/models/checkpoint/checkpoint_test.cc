@@ -38,7 +38,7 @@ class ModelFolder {
     write_file_atomically(folder_.file(name), text);
   }
 
-  // A file of three-element F32 tensors, each multiplied by nothing: names are what matters.
+  // A file of F32 tensors with these names and the same three values.
   void write_shard(const std::string& name, const std::vector<std::string>& tensors) const {
     std::map<std::string, TensorToWrite> content;
     for (const auto& tensor : tensors) content[tensor] = tensor_of(Dtype::kF32, {3}, three());
@@ -166,7 +166,6 @@ TEST(Checkpoint, RefusesShardsOutsideTheFolder) {
   EXPECT_EQ(folder.refusal(), index + ": expected shard names inside the folder, found \"\"");
 }
 
-// Recomputed by hand with sha256sum over the text that the header file describes.
 TEST(WeightsSha256, IsTheHashThatTheHeaderDescribes) {
   const ModelFolder folder;
   folder.write_shard("model.safetensors", {"a"});
