@@ -38,8 +38,9 @@ class BadInput : public ::testing::Test {
       EXPECT_NE(result.err.find(word), std::string::npos)
           << "no '" << word << "' in: " << result.err;
     }
-    if (db_is_new_)
+    if (db_is_new_) {
       EXPECT_FALSE(fs::exists(db_));
+    }
   }
 
   std::string weights() const { return model_ + "/model.safetensors"; }
@@ -102,7 +103,9 @@ TEST_F(BadInput, NanWeights) {
 }
 
 TEST_F(BadInput, InvalidUtf8) {
-  rewrite(text_, "good\nba\xffd\n");
+  rewrite(text_,
+          "good\nba\xff"
+          "d\n");
   expect_refused({"text.txt", "at byte 7", "UTF-8"});
 }
 

@@ -10,10 +10,10 @@
 namespace dlm::testing {
 
 struct ProcessOptions {
-  std::string input;                               // stdin
-  std::string folder;                              // working folder; empty = this one
-  std::map<std::string, std::string> environment;  // on top of ours; an empty value unsets
-  long file_size_limit = -1;                       // RLIMIT_FSIZE in bytes; -1 = none
+  std::string input = {};                               // stdin
+  std::string folder = {};                              // working folder; empty = this one
+  std::map<std::string, std::string> environment = {};  // on top of ours; an empty value unsets
+  long file_size_limit = -1;                            // RLIMIT_FSIZE in bytes; -1 = none
   bool unprivileged = false;  // as nobody where we are root: permissions bind then
 };
 
