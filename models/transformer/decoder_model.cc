@@ -56,6 +56,7 @@ void check_finite_logits(const at::Tensor& logits, const PackedRows& rows,
 
 ModelInfo decoder_info(const Decoder& decoder, const Json& config, std::string_view where) {
   ModelInfo info;
+  info.hidden_size = decoder.shape.width;
   info.vocab_size = decoder.shape.vocab_size;
   info.max_length = decoder.shape.max_length;
   info.bos_id = token_id_field(config, "bos_token_id", where);

@@ -85,7 +85,7 @@ TEST(Program, StoredRunsAreListedShownAndExported) {
   ASSERT_EQ(list.code, 0) << list.err;
   const Json runs = parse_json(list.out, "list");
   ASSERT_EQ(runs.size(), 1U);
-  const std::string id = runs[0].at("run").get<std::string>();
+  const std::string id = runs[0].at("run_id").get<std::string>();
   const ProcessResult show = dlmbench({"show", id.substr(0, 13), "--db", db});
   EXPECT_EQ(show.code, 0) << show.err;
   EXPECT_NE(show.out.find("perplexity"), std::string::npos);
@@ -206,8 +206,8 @@ TEST(ProgramGolden, GreedyTextOfStories) {
                 "--temperature", "0", "--ignore-eos", "-o", "jsonl"});
   ASSERT_EQ(result.code, 0) << result.err;
   std::vector<std::int64_t> ids{1};
-  for (const Json& id : parse_json(result.out.substr(0, result.out.find('\n')), "out").at("ids"))
-    ids.push_back(id);
+  const Json line = parse_json(result.out.substr(0, result.out.find('\n')), "out");
+  for (const Json& id : line.at("ids")) ids.push_back(id);
   EXPECT_EQ(ids, golden.at("greedy").at("ids").get<std::vector<std::int64_t>>());
 }
 
