@@ -81,8 +81,6 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
   loaded.config_json = checkpoint.config_json;
   loaded.tokenizer = load_tokenizer(spec);
   loaded.weights_sha256 = checkpoint.weights_sha256();
-  // The network's loader gives these pages back, too; so the hash does not add to its peak.
-  for (const auto& [name, view] : checkpoint.tensors) view.file->release_pages();
   loaded.model = network_of(checkpoint, options);
   return loaded;
 }

@@ -71,7 +71,7 @@ DecoderBlock load_gpt2_block(WeightLoader& loader, const Gpt2Config& config,
   block.mlp.activation = config.activation;
   block.mlp.up = loader.conv1d(name + "mlp.c_fc", shape.width, shape.inner);
   block.mlp.down = loader.conv1d(name + "mlp.c_proj", shape.inner, shape.width);
-  loader.release_pages();
+  loader.end_block();
   return block;
 }
 

@@ -133,7 +133,7 @@ DecoderBlock load_llama_block(WeightLoader& loader, const LlamaConfig& config,
   block.mlp.up = loader.linear({name + "mlp.up_proj", shape.inner}, shape.width, config.mlp_bias);
   block.mlp.down =
       loader.linear({name + "mlp.down_proj", shape.width}, shape.inner, config.mlp_bias);
-  loader.release_pages();
+  loader.end_block();
   return block;
 }
 

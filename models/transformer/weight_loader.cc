@@ -1,10 +1,11 @@
 #include "models/transformer/weight_loader.h"
 
-#include <set>
 #include <vector>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+
+#include <malloc.h>
 
 #include "harness/base/log.h"
 
@@ -72,10 +73,8 @@ void WeightLoader::ignore(const std::function<bool(std::string_view name)>& harm
   weights_.ignore(harmless);
 }
 
-void WeightLoader::release_pages() const {
-  std::set<const MappedFile*> files;
-  for (const auto& [name, view] : checkpoint_.tensors) files.insert(view.file.get());
-  for (const MappedFile* file : files) file->release_pages();
+void WeightLoader::end_block() const {
+  malloc_trim(0);
 }
 
 }  // namespace dlm

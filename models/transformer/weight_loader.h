@@ -28,8 +28,8 @@ struct LinearPart {
   std::int64_t outputs = 0;
 };
 
-// Loading holds at most one tensor twice, and gives the file's pages back as it goes, so the peak
-// is the weights plus the largest tensor. Every function throws DataError naming the tensor where
+// Loading holds at most one layer's weights twice, so the peak is the weights plus the largest
+// tensor. Every function throws DataError naming the tensor where
 // it is missing, misshaped or holds a value that is not finite.
 class WeightLoader {
  public:
@@ -58,8 +58,9 @@ class WeightLoader {
 
   void ignore(const std::function<bool(std::string_view name)>& harmless);
 
-  // Gives the pages read so far back to the system.
-  void release_pages() const;
+  // To be called after each block: gives the plain copies that packing left behind back to the
+  // system. Without it malloc keeps them as holes, in all two thirds of the weights' size again.
+  void end_block() const;
 
   // Refuses tensors that nobody took.
   void finish() const { weights_.finish(); }
