@@ -104,9 +104,10 @@ Bpe::Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options)
                       fmt::format("the prefix '{}'", options_.continuing_subword_prefix),
                       fmt::format("merge {}: '{} {}'", rank, left, right));
     }
+    const TokenId left_id = vocabulary_.at(left);
+    const TokenId right_id = vocabulary_.at(right);
     joined.assign(left).append(right, prefix);
-    merges_.set(vocabulary_.at(left), vocabulary_.at(right),
-                {static_cast<std::uint32_t>(rank), vocabulary_.at(joined)});
+    merges_.set(left_id, right_id, {static_cast<std::uint32_t>(rank), vocabulary_.at(joined)});
   }
   if (!options_.unk_token.empty())
     unk_ = vocabulary_.find(options_.unk_token);

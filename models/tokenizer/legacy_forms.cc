@@ -7,6 +7,7 @@
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "harness/base/text.h"
+#include "models/tokenizer/token_lists.h"
 
 namespace dlm {
 namespace {
@@ -133,7 +134,8 @@ TokenizerParts load_vocab_and_merges(TokenizerFiles& files, const TokenizerConfi
   }
   TokenizerParts parts;
   parts.where = files.path("vocab.json");
-  Vocabulary vocabulary = read_vocabulary(files.read_json("vocab.json"), parts.where);
+  const auto vocab_file = files.open("vocab.json");
+  Vocabulary vocabulary = parse_vocabulary({vocab_file->text(), 0}, parts.where);
   const Form form = decide_form(config, vocabulary);
   const auto merges_file = files.open("merges.txt");
   const Merges merges = read_merges_file(merges_file->text(), files.path("merges.txt"));

@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <filesystem>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "models/tokenizer/legacy_forms.h"
+#include "models/tokenizer/token_lists.h"
 #include "models/tokenizer/tokenizer.h"
 #include "models/tokenizer/tokenizer_config.h"
 
@@ -47,12 +50,53 @@ void read_added_tokens(const Json& list, TokenizerParts& parts) {
   }
 }
 
+// A tokenizer.json without its two long lists, and those.
+struct SplitDocument {
+  std::shared_ptr<const MappedFile> file;  // which the lists point into
+  Json json;
+  TokenLists lists;
+};
+
+SplitDocument read_document(TokenizerFiles& files, const std::string& name) {
+  SplitDocument out;
+  out.file = files.open(name);
+  const std::string_view text = out.file->text();
+  if (const auto model = find_json_member({text, 0}, "model")) {
+    out.lists.vocab = find_json_member(*model, "vocab");
+    out.lists.merges = find_json_member(*model, "merges");
+  }
+  std::vector<JsonPart> cut;
+  for (const auto& part : {out.lists.vocab, out.lists.merges}) {
+    if (part)
+      cut.push_back(*part);
+  }
+  std::sort(cut.begin(), cut.end(),
+            [](const JsonPart& a, const JsonPart& b) { return a.offset < b.offset; });
+  std::string rest;
+  std::size_t copied = 0;
+  for (const JsonPart& part : cut) {
+    const auto begin = static_cast<std::size_t>(part.offset);
+    rest.append(text.substr(copied, begin - copied)).append("null");
+    copied = begin + part.text.size();
+  }
+  rest.append(text.substr(copied));
+  try {
+    out.json = parse_json(rest, files.path(name));
+  } catch (const DataError&) {
+    // Once more as a whole, for the offset in the file.
+    parse_json(text, files.path(name));
+    throw;
+  }
+  return out;
+}
+
 // `truncation` and `padding` are not read: a plain call of transformers switches both off.
 TokenizerParts load_tokenizer_json(TokenizerFiles& files, const std::string& name,
                                    const TokenizerConfig& config) {
   TokenizerParts parts;
   parts.where = files.path(name);
-  const Json json = files.read_json(name);
+  const SplitDocument document = read_document(files, name);
+  const Json& json = document.json;
   if (!json.is_object())
     throw DataError(parts.where, -1, "a JSON object", json.type_name());
   const std::string version = json_string_or(json, "version", "1.0", parts.where);
@@ -63,7 +107,7 @@ TokenizerParts load_tokenizer_json(TokenizerFiles& files, const std::string& nam
   parts.pre_tokenizer = make_pre_tokenizer(member_or_null(json, "pre_tokenizer"), parts.where);
   parts.post_processor = make_post_processor(member_or_null(json, "post_processor"), parts.where);
   parts.decoder = make_decoder(member_or_null(json, "decoder"), parts.where);
-  parts.model = make_token_model(member_or_null(json, "model"), parts.where);
+  parts.model = make_token_model(member_or_null(json, "model"), document.lists, parts.where);
   read_added_tokens(member_or_null(json, "added_tokens"), parts);
   return parts;
 }

@@ -93,6 +93,7 @@ template <class Write>
 void rewrite_pieces(PreTokenized& text, Write write) {
   std::string out;
   out.reserve(text.text.size() + text.text.size() / 4);
+  text.at_start = text.starts_input();
   for (std::size_t i = 0; i < text.pieces.size(); ++i) {
     const std::size_t begin = out.size();
     write(text.view(text.pieces[i]), i, out);
@@ -201,6 +202,8 @@ class CharDelimiterSplit : public PreTokenizer {
   std::string delimiter_;
 };
 
+// Scheme "first" goes by the normalised text: where a normaliser has taken the first characters
+// away, upstream prepends nothing, this does.
 class Metaspace : public PreTokenizer {
  public:
   Metaspace(const Json& spec, std::string_view where)
@@ -217,7 +220,7 @@ class Metaspace : public PreTokenizer {
   }
 
   void apply(PreTokenized& text) const override {
-    const bool at_start = text.at_start;
+    const bool at_start = text.starts_input();
     rewrite_pieces(text, [&](std::string_view view, std::size_t index, std::string& out) {
       const bool has = view.starts_with(' ') || view.starts_with(replacement_);
       if (!has && (scheme_ == "always" || (scheme_ == "first" && at_start && index == 0)))

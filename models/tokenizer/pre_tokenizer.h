@@ -22,6 +22,9 @@ struct PreTokenized {
   std::vector<Piece> pieces;
   bool at_start = false;  // the text begins where the whole input begins
 
+  // The first piece begins where the whole input does.
+  bool starts_input() const { return at_start && !pieces.empty() && pieces.front().begin == 0; }
+
   std::string_view view(const Piece& piece) const {
     return std::string_view(text).substr(piece.begin, piece.end - piece.begin);
   }

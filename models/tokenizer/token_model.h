@@ -1,7 +1,9 @@
 // The step that turns one piece of text into ids: BPE or WordPiece.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -52,14 +54,21 @@ std::unique_ptr<TokenModel> make_bpe(Vocabulary vocabulary, const Merges& merges
 // tokenizers 0.21, models/wordpiece/mod.rs.
 std::unique_ptr<TokenModel> make_wordpiece(Vocabulary vocabulary, WordPieceOptions options);
 
-// {token: id} as it stands in tokenizer.json and vocab.json.
-Vocabulary read_vocabulary(const nlohmann::json& tokens, const std::string& where);
+// A value inside a JSON text, and where it begins there.
+struct JsonPart {
+  std::string_view text;
+  std::int64_t offset = 0;
+};
 
-// Adds "left right"; a line that begins with "#version" is none.
-void append_merge_line(std::string_view line, Merges& out, std::string_view where);
+// The long members of `model`, which stay text until the model is built (token_lists.h).
+struct TokenLists {
+  std::optional<JsonPart> vocab;
+  std::optional<JsonPart> merges;
+};
 
 // From `model` of a tokenizer.json; `where` names the file. Throws DataError for a type that is not
-// BPE or WordPiece, and for dropout.
-std::unique_ptr<TokenModel> make_token_model(const nlohmann::json& spec, const std::string& where);
+// BPE or WordPiece, for dropout, and for lists that are missing or bad.
+std::unique_ptr<TokenModel> make_token_model(const nlohmann::json& spec, const TokenLists& lists,
+                                             const std::string& where);
 
 }  // namespace dlm
