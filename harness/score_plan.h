@@ -21,7 +21,7 @@ struct ScorePlan {
   std::int64_t n_docs = 0;
   std::vector<ScoringUnit> units;
   std::int64_t scored_tokens = 0;
-  std::int64_t skipped_units = 0;  // documents or chunks without a token to score
+  std::int64_t skipped_units = 0;           // documents or chunks without a token to score
   std::optional<double> entropy_per_token;  // the truth in nats, where the task's law is known
 };
 

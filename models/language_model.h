@@ -18,11 +18,11 @@ class Tensor;
 namespace dlm {
 
 struct ModelInfo {
-  std::string family;           // "gpt2", "llama", "qwen2", "tabular", "markov"
+  std::string family;            // "gpt2", "llama", "qwen2", "tabular", "markov"
   std::int64_t hidden_size = 0;  // D; 0 where the model has no hidden states
-  std::int64_t vocab_size = 0;  // V
-  std::int64_t max_length = 0;  // positions one pass may hold; 0 = no limit
-  std::int64_t bos_id = -1;     // -1 = none
+  std::int64_t vocab_size = 0;   // V
+  std::int64_t max_length = 0;   // positions one pass may hold; 0 = no limit
+  std::int64_t bos_id = -1;      // -1 = none
   std::int64_t eos_id = -1;
   std::int64_t parameters = 0;
   std::string dtype;                // the dtype it computes in: "f32", "bf16", "f16", "f64"

@@ -59,10 +59,10 @@ struct Table {
 const std::vector<std::string>& table_formats();
 
 // The table as text that ends with a line end. md: aligned pipes; json: an array of objects; jsonl:
-// an object a line; csv: RFC 4180 with lines ended by LF, a missing value is empty and an empty text is ""; tex: booktabs.
-// md and tex show numbers with the digits that mean something, the others with all they have; what
-// JSON cannot hold (a number that is not finite) is null there. Throws ConfigError for another
-// format.
+// an object a line; csv: RFC 4180 with lines ended by LF, a missing value is empty and an empty
+// text is ""; tex: booktabs. md and tex show numbers with the digits that mean something, the
+// others with all they have; what JSON cannot hold (a number that is not finite) is null there.
+// Throws ConfigError for another format.
 std::string render(const Table& table, std::string_view format);
 
 // Several tables: md, csv and tex one after the other with their titles (csv: as a line of one

@@ -35,7 +35,8 @@ TEST(FieldTable, EveryOptionAndShortOptionIsUnique) {
   std::set<std::string> names;
   for (const auto& field : run_fields().fields()) {
     EXPECT_TRUE(names.insert(field_flag(field.key)).second) << field.key;
-    if (field.short_option == 0) continue;
+    if (field.short_option == 0)
+      continue;
     EXPECT_TRUE(names.insert(std::string(1, field.short_option)).second);
     EXPECT_FALSE(field.help.empty());
   }

@@ -153,13 +153,12 @@ TEST(ShowTables, TellEverythingOfOneRun) {
             "setting,value\nsampler.block_size,4\nsampler.name,ancestral\ntask,corpus\n");
   EXPECT_EQ(tables[2].title, "estimates");
   EXPECT_EQ(tables[2].rows.size(), 2U);
-  EXPECT_EQ(
-      render(tables[3], "csv"),
-      "fact,value\nrows,2\ntokens,600\nprompt_tokens,2\nspecial_tokens,4\nnfe,120\n"
-      "positions,2000\nhead_rows,1800\ncached_positions,100\nflops,2000000000\n"
-      "examples_s,0.5\nwall_s,1.5\nload_s,0.25\npeak_rss_bytes,4096\nthreads,2\n"
-      "tokens_per_second_accepted,1200\ntokens_per_forward,5\n"
-      "flops_per_second,4000000000\n");
+  EXPECT_EQ(render(tables[3], "csv"),
+            "fact,value\nrows,2\ntokens,600\nprompt_tokens,2\nspecial_tokens,4\nnfe,120\n"
+            "positions,2000\nhead_rows,1800\ncached_positions,100\nflops,2000000000\n"
+            "examples_s,0.5\nwall_s,1.5\nload_s,0.25\npeak_rss_bytes,4096\nthreads,2\n"
+            "tokens_per_second_accepted,1200\ntokens_per_forward,5\n"
+            "flops_per_second,4000000000\n");
 }
 
 TEST(ExportRows, GivesRowsMetricsAndRuns) {

@@ -125,9 +125,9 @@ TEST(Store, AFreshStartKeepsTheEarlierRunAsHistory) {
   EXPECT_EQ(f.store->rows(first).size(), 3U);
   f.store = Store::open(f.path, {});
   const OpenedRun third = f.store->begin_run(sample_header("a"), Restart::kFresh);
-  EXPECT_EQ(f.csv("SELECT status, superseded_by FROM run ORDER BY run_id"),
-            "status,superseded_by\ndone," + second.run_id + "\npartial," + third.run_id +
-                "\nrunning,\n");
+  EXPECT_EQ(
+      f.csv("SELECT status, superseded_by FROM run ORDER BY run_id"),
+      "status,superseded_by\ndone," + second.run_id + "\npartial," + third.run_id + "\nrunning,\n");
 }
 
 TEST(Store, ARunHasOneWriter) {

@@ -115,8 +115,7 @@ TEST(Render, UnknownFormatIsNamedWithTheNearest) {
 
 TEST(Render, HostileTextStaysInItsCell) {
   const Table table{"", {{"a", ""}}, {{std::string("\x1B[31m\xFF\ttab")}}};
-  EXPECT_EQ(render(table, "md"),
-            "| a          |\n| ---------- |\n| \uFFFD[31m\uFFFD tab |\n");
+  EXPECT_EQ(render(table, "md"), "| a          |\n| ---------- |\n| \uFFFD[31m\uFFFD tab |\n");
   EXPECT_EQ(render(table, "jsonl"), "{\"a\": \"\\u001b[31m\uFFFD\\ttab\"}\n");
   EXPECT_EQ(render(table, "csv"), "a\n\x1B[31m\uFFFD\ttab\n");
 }
