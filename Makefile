@@ -30,10 +30,10 @@ test-asan: configure-asan
 
 FORMATTED = $(shell git ls-files '*.h' '*.cc')
 format:
-	clang-format-14 -i $(FORMATTED)
+	@clang-format-14 -i $(FORMATTED)
 
 format-check: setup
-	clang-format-14 --dry-run -Werror $(FORMATTED)
+	@clang-format-14 --dry-run -Werror $(FORMATTED)
 
 clean:
 	rm -rf build
