@@ -154,7 +154,9 @@ std::vector<AddedTokens::Section> AddedTokens::split(const StringMatcher& matche
       end = skip_space_right(text, end);
     if (done < begin)
       sections.push_back({done, begin, std::nullopt});
-    sections.push_back({begin, end, token.id});
+    // Nothing is left where the token before has taken this one as white space.
+    if (begin < end)
+      sections.push_back({begin, end, token.id});
     done = end;
   }
   if (done != text.size())

@@ -143,6 +143,9 @@ TEST(AddedTokens, FlagsTakeSpaceAndRespectWords) {
   EXPECT_EQ(tokenizer->encode("a  <l> a"), (TokenIds{0, 10, 4, 0}));
   EXPECT_EQ(tokenizer->encode("a <r>  a"), (TokenIds{0, 4, 11, 0}));
   EXPECT_EQ(tokenizer->encode("bb abb"), (TokenIds{12, 4, 3}));
+  // One match that takes a run of matches leaves none of them.
+  small.added_tokens = R"([{"id":4,"content":" ","lstrip":true,"rstrip":true}])";
+  EXPECT_EQ(small.load()->encode("a    a"), (TokenIds{0, 4, 0}));
 }
 
 TEST(Decode, SkipsSpecialTokensAndHoles) {
