@@ -30,12 +30,6 @@ struct ModelInfo {
   bool is_bound = false;  // token_nll is an upper bound in expectation, not the exact value
 };
 
-// One row to score: -log p(ids[i] | ids[0..i)) is wanted for i in [first_scored, ids.size()).
-struct ScoringWindow {
-  std::vector<std::int64_t> ids;
-  std::int64_t first_scored = 1;  // >= 1, or 0 where the model scores its first token
-};
-
 class LanguageModel {
  public:
   virtual ~LanguageModel() = default;

@@ -17,6 +17,12 @@ struct Document {
   std::string cluster;  // documents of one cluster are not independent; empty = its own cluster
 };
 
+// One row to score: -log p(ids[i] | ids[0..i)) is wanted for i in [first_scored, ids.size()).
+struct ScoringWindow {
+  std::vector<std::int64_t> ids;
+  std::int64_t first_scored = 1;  // >= 1, or 0 where the model scores its first token
+};
+
 // What network passes cost, counted at the network (DESIGN, Counting).
 struct PassCounts {
   std::int64_t passes = 0;            // NFE

@@ -1,0 +1,24 @@
+// Metrics by name: the one table of what can be computed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "metrics/metric.h"
+
+namespace dlm {
+
+struct MetricOptions {
+  // Each row's nll is exact given the document (no Monte-Carlo draw): se_mc is 0. Otherwise it is
+  // absent: one draw per document does not tell it from the error over documents.
+  bool exact = true;
+};
+
+// "nll", "perplexity", "bits_per_byte", "word_perplexity". Throws ConfigError for another name.
+std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& options = {});
+
+std::vector<std::string> metric_names();
+
+}  // namespace dlm
