@@ -78,9 +78,7 @@ TEST(ClippedScheduleSearch, FindsAQuieterInterval) {
   EXPECT_EQ(tokens.best, 1U);
 }
 
-// Masks stay in the interval where they are drawn again: with L' = 4 and [0.45, 0.95] each block
-// has two or three masked tokens, so a model whose terms are all one leaves 2 / t or 3 / t per
-// block.
+// To the bit; and batches beyond the limit are left out.
 TEST(ClippedScheduleSearch, IsTheSameInAnyChunk) {
   const auto denoiser = make_exact_denoiser("exact:markov?v=8&seed=1");
   const auto batches = batches_of(denoiser->world(), 3, 4);

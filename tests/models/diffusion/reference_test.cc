@@ -8,7 +8,9 @@
 #include "harness/base/error.h"
 #include "harness/base/stats.h"
 #include "models/diffusion/mask_draw.h"
+#include "tests/models/diffusion/fixture.h"
 #include "tests/models/diffusion/worlds.h"
+#include "tests/support/data.h"
 
 namespace dlm {
 namespace {
@@ -156,6 +158,106 @@ TEST(ReferenceTerms, RefuseNoiseThatDoesNotFit) {
   EXPECT_EQ(refusal({{{0.5}, {1, 0, 1, 0}}}),
             "t = '1 noise levels': one for each block of 2 of 4 tokens");
   EXPECT_EQ(refusal({{{0.5, 0}, {1, 0, 1, 0}}}), "t = '0': in (0, 1]");
+}
+
+// The log-probabilities that a published network gave for one noisy batch, as a denoiser.
+class RecordedDenoiser : public Denoiser {
+ public:
+  RecordedDenoiser(const testing::FixtureTensor& log_probs, std::int64_t block_size)
+      : log_probs_(log_probs), block_size_(block_size) {
+    info_.vocab_size = log_probs.shape[2];
+  }
+
+  const ModelInfo& info() const override { return info_; }
+
+  DenoiserLoss loss() const override { return DenoiserLoss::kMaskedCrossEntropy; }
+
+  std::int64_t mask_id() const override { return info_.vocab_size - 1; }
+
+  std::int64_t trained_block_size() const override { return block_size_; }
+
+  std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
+                                       std::int64_t block_size) const override {
+    return std::make_unique<Text>(sequences, block_size);
+  }
+
+  std::vector<std::vector<double>> token_terms(const CleanContext& context,
+                                               std::span<const MaskQuery> queries) const override {
+    const auto& text = dynamic_cast<const Text&>(context).ids;
+    std::vector<std::vector<double>> terms;
+    for (const MaskQuery& query : queries) {
+      terms.emplace_back();
+      for (const std::int64_t position : query.masked) {
+        const std::int64_t place = query.block * block_size_ + position;
+        const std::int64_t row = query.sequence * log_probs_.shape[1] + place;
+        const std::int64_t token =
+            text[static_cast<std::size_t>(query.sequence)][static_cast<std::size_t>(place)];
+        terms.back().push_back(-log_probs_.at(row * info_.vocab_size + token));
+      }
+    }
+    return terms;
+  }
+
+  PassCounts counts() const override { return {}; }
+
+ private:
+  struct Text : CleanContext {
+    Text(std::span<const std::vector<std::int64_t>> sequences, std::int64_t size)
+        : ids(sequences.begin(), sequences.end()), block(size) {}
+
+    std::int64_t block_size() const override { return block; }
+
+    std::vector<Ids> ids;
+    std::int64_t block;
+  };
+
+  testing::FixtureTensor log_probs_;
+  std::int64_t block_size_;
+  ModelInfo info_;
+};
+
+std::vector<Ids> rows_of(const testing::FixtureTensor& tensor) {
+  std::vector<Ids> rows(static_cast<std::size_t>(tensor.shape[0]));
+  for (std::size_t i = 0; i < tensor.values.size(); ++i)
+    rows[i / static_cast<std::size_t>(tensor.shape[1])].push_back(
+        static_cast<std::int64_t>(tensor.values[i]));
+  return rows;
+}
+
+// Weights and masks of the published loss, for its own log-probabilities.
+TEST(ReferenceTermsGolden, WeighAsPublished) {
+  for (const std::int64_t block_size : {1, 4, 8, 16, 64}) {
+    const std::string folder = fmt::format("fixtures/bd3lm_bs{}", block_size);
+    DLM_REQUIRE_DATA(folder);
+    const testing::Fixture fixture(folder + "/expected.safetensors");
+    const RecordedDenoiser denoiser(fixture.get("log_probs"), block_size);
+    const auto text = rows_of(fixture.get("x0"));
+    const auto noisy = rows_of(fixture.get("xt"));
+    const auto t = fixture.get("t");
+    const std::int64_t length = std::ssize(text[0]);
+    std::vector<GivenNoise> noise(text.size());
+    for (std::size_t s = 0; s < text.size(); ++s) {
+      const std::int64_t row = static_cast<std::int64_t>(s) * t.shape[1];
+      for (std::int64_t b = 0; b < length / block_size; ++b)
+        noise[s].t.push_back(t.at(row + (t.shape[1] == length ? b * block_size : b)));
+      for (const std::int64_t id : noisy[s])
+        noise[s].masked.push_back(id == denoiser.mask_id() ? 1 : 0);
+    }
+    EstimatorOptions options = reference(block_size);
+    for (const char* name : {"nelbo_terms", "nelbo_terms_clip06"}) {
+      const auto expected = fixture.get(name);
+      const auto terms = reference_terms(denoiser, text, noise, options);
+      double largest = 0;
+      for (std::int64_t i = 0; i < std::ssize(expected.values); ++i) {
+        const double term =
+            terms[static_cast<std::size_t>(i / length)][static_cast<std::size_t>(i % length)];
+        EXPECT_NEAR(term, expected.at(i), 1e-6 * (1 + expected.at(i))) << name << " " << i;
+        largest = std::max(largest, term);
+      }
+      EXPECT_GT(largest, 1);
+      options.t_min = 0.6;
+    }
+  }
 }
 
 }  // namespace
