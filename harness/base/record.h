@@ -41,7 +41,9 @@ struct ExampleRow {
   std::int64_t rep = 0;
   std::string doc_sha;  // SHA-256 of the document's text (or token ids where it has no text)
   std::string cluster;
-  double nll = 0;           // nats, summed over scored tokens
+  double nll = 0;     // nats, summed over scored tokens
+  double nll_m2 = 0;  // sum of (replicate - nll)^2 over Monte-Carlo replicates whose mean nll is
+  std::int64_t n_mc = 0;    // independent Monte-Carlo replicates; 0 = nll is exact
   std::int64_t tokens = 0;  // scored tokens
   std::int64_t bytes = 0;   // UTF-8 bytes of the document's text
   std::int64_t words = 0;   // white-space separated words
