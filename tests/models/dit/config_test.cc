@@ -18,6 +18,8 @@
 namespace dlm::testing {
 namespace {
 
+using Texts = std::vector<std::vector<std::int64_t>>;
+
 template <class E>
 void expect_error(const std::function<void()>& action, const std::string& text) {
   try {
@@ -48,7 +50,7 @@ class DitErrors : public ::testing::Test {
 
 TEST_F(DitErrors, Sequences) {
   const auto model = load();
-  const auto encode = [&](const std::vector<std::vector<std::int64_t>>& text, std::int64_t size) {
+  const auto encode = [&](const Texts& text, std::int64_t size) {
     return [&model, text, size] { model->encode(text, size); };
   };
   const std::vector<std::int64_t> eight(8, 1);
@@ -66,7 +68,7 @@ TEST_F(DitErrors, Sequences) {
 }
 
 TEST_F(DitErrors, OtherBlockSizesNeedTheFlag) {
-  const std::vector<std::vector<std::int64_t>> text = {std::vector<std::int64_t>(8, 1)};
+  const Texts text = {std::vector<std::int64_t>(8, 1)};
   const auto model = load();
   expect_error<ConfigError>([&] { model->encode(text, 8); }, "4, as the model was trained");
   const auto any = load({.any_block_size = true});
@@ -75,7 +77,7 @@ TEST_F(DitErrors, OtherBlockSizesNeedTheFlag) {
 
 TEST_F(DitErrors, Queries) {
   const auto model = load();
-  const auto context = model->encode({{1, 2, 3, 4, 5, 6, 7, 8}}, 4);
+  const auto context = model->encode(Texts{{1, 2, 3, 4, 5, 6, 7, 8}}, 4);
   const auto ask = [&](const MaskQuery& query) {
     return [&model, &context, query] {
       model->token_terms(*context, std::vector<MaskQuery>{{0, 0, {1}, 1}, query});
@@ -93,7 +95,7 @@ TEST_F(DitErrors, Queries) {
 TEST_F(DitErrors, NoiseLevels) {
   change_config({{"time_conditioning", true}});
   const auto model = load();
-  const auto context = model->encode({{1, 2, 3, 4}}, 4);
+  const auto context = model->encode(Texts{{1, 2, 3, 4}}, 4);
   for (const double t : {0.0, -0.5, 1.5}) {
     expect_error<ConfigError>(
         [&] {

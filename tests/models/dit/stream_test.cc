@@ -20,6 +20,7 @@ namespace dlm::testing {
 namespace {
 
 using Ids = std::vector<std::int64_t>;
+using Texts = std::vector<Ids>;
 
 // f32 against f64, values of order 1.
 constexpr double kTolerance = 2e-5;
@@ -193,17 +194,17 @@ TEST_F(TinyDit, BlocksSeeNothingButThemselvesAndEarlierCleanBlocks) {
   const auto model = load(shaped(4));
   Ids text = random_text(1, 48);
   const std::vector<MaskQuery> query = {{0, 5, {0, 2}, 1}};
-  const auto before = model->token_terms(*model->encode({{text}}, 4), query);
+  const auto before = model->token_terms(*model->encode(Texts{text}, 4), query);
   for (std::size_t i = 24; i < 48; ++i) text[i] = (text[i] + 1) % 12;
   // Block 5 itself ends at 24: only later ones have changed.
-  const auto later = model->token_terms(*model->encode({{text}}, 4), query);
+  const auto later = model->token_terms(*model->encode(Texts{text}, 4), query);
   EXPECT_EQ(before, later);
   text[0] = (text[0] + 1) % 12;
-  const auto earlier = model->token_terms(*model->encode({{text}}, 4), query);
+  const auto earlier = model->token_terms(*model->encode(Texts{text}, 4), query);
   EXPECT_GT(std::abs(earlier[0][0] - before[0][0]), 1e-4);
   // Noisy blocks of other queries.
   const std::vector<MaskQuery> crowd = {{0, 4, {1}, 1}, {0, 5, {0, 2}, 1}, {0, 6, {0, 1}, 1}};
-  EXPECT_NEAR(model->token_terms(*model->encode({{text}}, 4), crowd)[1][0], earlier[0][0], 1e-5);
+  EXPECT_NEAR(model->token_terms(*model->encode(Texts{text}, 4), crowd)[1][0], earlier[0][0], 1e-5);
 }
 
 TEST_F(TinyDit, ScoreEntropyTermIsTheDefinition) {
@@ -213,8 +214,8 @@ TEST_F(TinyDit, ScoreEntropyTermIsTheDefinition) {
   ASSERT_EQ(model->loss(), DenoiserLoss::kScoreEntropy);
   const Ids text = random_text(1, 48);
   const double t = 0.4;
-  const auto term =
-      model->token_terms(*model->encode({{text}}, 48), std::vector<MaskQuery>{{0, 0, {3, 7}, t}});
+  const auto term = model->token_terms(*model->encode(Texts{text}, 48),
+                                       std::vector<MaskQuery>{{0, 0, {3, 7}, t}});
   NaiveInput input{text, {}, 48, -std::log(1 - t), 4};
   input.x_t[3] = input.x_t[7] = 12;
   const at::Tensor row = naive_dit_logits(folder_.path(), input).select(0, 7);
@@ -229,7 +230,7 @@ TEST_F(TinyDit, ScoreEntropyTermIsTheDefinition) {
 
 TEST_F(TinyDit, CountsWhatItComputes) {
   const auto model = load(shaped(4));
-  const auto context = model->encode({{random_text(1, 48)}}, 4);
+  const auto context = model->encode(Texts{random_text(1, 48)}, 4);
   const PassCounts clean = model->counts();
   EXPECT_EQ(clean.passes, 1);
   EXPECT_EQ(clean.positions, 44) << "nobody sees the last block";
@@ -248,14 +249,14 @@ TEST_F(TinyDit, CountsWhatItComputes) {
 
 TEST_F(TinyDit, FullDiffusionNeedsNoCleanPass) {
   const auto model = load(bidirectional());
-  const auto context = model->encode({{random_text(1, 24)}}, 24);
+  const auto context = model->encode(Texts{random_text(1, 24)}, 24);
   EXPECT_EQ(model->counts().passes, 0) << "and may be shorter than in training";
   EXPECT_EQ(context->block_size(), 24);
 }
 
 TEST_F(TinyDit, ManyQueriesAreTakenInSeveralPasses) {
   const auto model = load(shaped(4));
-  const auto context = model->encode({{random_text(1, 48)}}, 4);
+  const auto context = model->encode(Texts{random_text(1, 48)}, 4);
   const std::vector<MaskQuery> queries(1500, MaskQuery{0, 7, {1, 3}, 1});
   const auto terms = model->token_terms(*context, queries);
   EXPECT_EQ(model->counts().passes, 3);
@@ -264,7 +265,7 @@ TEST_F(TinyDit, ManyQueriesAreTakenInSeveralPasses) {
 
 TEST_F(TinyDit, TimedCleanStreamRunsOncePerLevel) {
   const auto model = load(timed(shaped(4)));
-  const auto context = model->encode({{random_text(1, 48)}}, 4);
+  const auto context = model->encode(Texts{random_text(1, 48)}, 4);
   EXPECT_EQ(model->counts().passes, 0);
   model->token_terms(*context,
                      std::vector<MaskQuery>{{0, 3, {0}, 0.5}, {0, 2, {0}, 0.25}, {0, 5, {1}, 0.5}});
