@@ -170,7 +170,7 @@ TEST_P(BlockDiffusionGolden, OwnContextAndCachedBlocks) {
   const auto model = fixture.load();
   const std::int64_t size = model->trained_block_size();
   const at::Tensor text = at::cat({fixture["sample.context"], fixture["sample.block"]}, 1);
-  const at::Tensor logits = model->logits({text, {}, size, {}});
+  const at::Tensor logits = model->logits({text, {}, size, as_doubles(fixture["sigma"])});
   expect_close(logits, fixture["sample.logits_nocache"], kLogitTolerance, "logits_nocache");
   expect_close(logits.narrow(1, 0, size), fixture["sample.logits_cache_block0"], kLogitTolerance,
                "logits_cache_block0");
