@@ -9,13 +9,10 @@
 
 #include <ATen/ops/empty.h>
 
-#include <nlohmann/json.hpp>
-
 #include "harness/base/error.h"
 #include "models/diffusion_transformer/clean_stream.h"
 #include "models/diffusion_transformer/dit_head.h"
 #include "models/diffusion_transformer/noisy_stream.h"
-#include "models/transformer/decoder_model.h"
 #include "models/transformer/inference_scope.h"
 
 namespace dlm {
@@ -131,6 +128,30 @@ std::vector<std::size_t> pass_order(std::span<const MaskQuery> queries, bool by_
   return order;
 }
 
+struct WholeSequence {
+  std::int64_t sequence = 0;
+  std::int64_t block_size = 1;
+};
+
+// All blocks of x_t, every row wanted, rows in the order of positions.
+NoisyBatch whole_sequence(std::span<const std::int64_t> x_t, const WholeSequence& of,
+                          double sigma) {
+  const std::int64_t size = of.block_size;
+  const std::int64_t blocks = std::ssize(x_t) / size;
+  NoisyBatch noisy;
+  noisy.block_size = size;
+  for (std::int64_t block = blocks - 1; block >= 0; --block) {
+    noisy.blocks.push_back({of.sequence, block});
+    noisy.sigma.push_back(sigma);
+    const auto from = x_t.begin() + block * size;
+    noisy.ids.insert(noisy.ids.end(), from, from + size);
+  }
+  // Blocks run backwards.
+  for (std::int64_t i = 0; i < blocks * size; ++i)
+    noisy.wanted.push_back((blocks - 1 - i / size) * size + i % size);
+  return noisy;
+}
+
 }  // namespace
 
 DitModel::DitModel(Dit dit, ModelInfo info, BlockSizes sizes)
@@ -212,154 +233,128 @@ std::unique_ptr<CleanContext> DitModel::encode(std::span<const std::vector<std::
   return context;
 }
 
+void DitModel::check_queries(const CleanContext& context,
+                             std::span<const MaskQuery> queries) const {
+  const auto* own = dynamic_cast<const DitContext*>(&context);
+  DLM_CHECK(own != nullptr, "a context of another model");
+  const bool reads_t = dit_.config.time_conditioning || loss() == DenoiserLoss::kScoreEntropy;
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    check_query(queries[q], q, *own);
+    if (reads_t)
+      check_level(queries[q], q);
+  }
+}
+
 std::vector<std::vector<double>> DitModel::token_terms(const CleanContext& context,
                                                        std::span<const MaskQuery> queries) const {
   const InferenceScope scope;
-  const auto* own = dynamic_cast<const DitContext*>(&context);
-  DLM_CHECK(own != nullptr, "a context of another model");
-  const bool sedd = loss() == DenoiserLoss::kScoreEntropy;
-  for (std::size_t q = 0; q < queries.size(); ++q) {
-    check_query(queries[q], q, *own);
-    if (sedd || dit_.config.time_conditioning)
-      check_level(queries[q], q);
-  }
-  const bool per_level = context_depends_on_t(own->length() - own->size);
+  check_queries(context, queries);
+  const auto& own = dynamic_cast<const DitContext&>(context);
+  const std::int64_t clean_length = own.length() - own.size;
+  const bool per_level = context_depends_on_t(clean_length);
   const std::vector<std::size_t> order = pass_order(queries, per_level);
-  const std::int64_t most = std::max<std::int64_t>(1, kRowsPerPass / own->size);
-  std::vector<std::vector<double>> result(queries.size());
-  CleanKeys level_keys;
-  const MaskQuery* level_of = nullptr;  // whose sequence and t level_keys are for
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, kRowsPerPass / own.size));
   const auto same_keys = [&](const MaskQuery& a, const MaskQuery& b) {
     return !per_level || (a.sequence == b.sequence && a.t == b.t);
   };
+  std::vector<std::vector<double>> result(queries.size());
+  CleanKeys level_keys;
+  const MaskQuery* level_of = nullptr;  // whose sequence and t level_keys are for
   for (std::size_t begin = 0; begin < order.size();) {
     const MaskQuery& first = queries[order[begin]];
     if (per_level && (level_of == nullptr || !same_keys(*level_of, first))) {
-      level_keys = new_clean_keys(dit_, 1, own->length() - own->size);
-      count(clean_pass(dit_,
-                       {clean_ids(*own, first.sequence, 1),
-                        0,
-                        own->size,
-                        {noise_level(dit_.config.noise, first.t).sigma}},
-                       level_keys),
+      const double sigma = noise_level(dit_.config.noise, first.t).sigma;
+      level_keys = new_clean_keys(dit_, 1, clean_length);
+      count(clean_pass(dit_, {clean_ids(own, first.sequence, 1), 0, own.size, {sigma}}, level_keys),
             0);
       level_of = &first;
     }
-    QueryBatcher batcher(dit_.config, *own);
+    QueryBatcher batcher(dit_.config, own);
     std::size_t end = begin;
-    while (end < order.size() && end - begin < static_cast<std::size_t>(most) &&
-           same_keys(first, queries[order[end]])) {
+    for (; end < order.size() && end - begin < most; ++end) {
       const MaskQuery& query = queries[order[end]];
+      if (!same_keys(first, query))
+        break;
       batcher.add(query, per_level ? 0 : query.sequence);
-      ++end;
     }
     const QueryBatch& batch = batcher.batch();
-    const NoisyResult pass = noisy_pass(dit_, batch.noisy, per_level ? level_keys : own->keys);
+    const NoisyResult pass = noisy_pass(dit_, batch.noisy, per_level ? level_keys : own.keys);
     const std::vector<RowLogits> rows = row_logits(dit_, pass.rows, batch.targets);
     count(pass.cost, std::ssize(rows));
-    auto next = rows.begin();
+    auto row = rows.begin();
     for (std::size_t i = begin; i < end; ++i) {
       const MaskQuery& query = queries[order[i]];
-      const NoiseLevel level = sedd ? noise_level(dit_.config.noise, query.t) : NoiseLevel{};
-      for (const std::int64_t position : query.masked) {
-        const double term = sedd ? sedd_term(dit_.config, *next, level) : subs_term(*next);
-        if (!std::isfinite(term)) {
-          throw InternalError(fmt::format("{}: the term of sequence {}, position {} is {}",
-                                          info_.family, query.sequence,
-                                          query.block * own->size + position, term));
-        }
-        result[order[i]].push_back(term);
-        ++next;
-      }
+      const auto size = std::ssize(query.masked);
+      result[order[i]] = terms_of(query, std::span(row, row + size), own.size);
+      row += size;
     }
     begin = end;
   }
   return result;
 }
 
+std::vector<double> DitModel::terms_of(const MaskQuery& query, std::span<const RowLogits> rows,
+                                       std::int64_t block_size) const {
+  const bool sedd = loss() == DenoiserLoss::kScoreEntropy;
+  const NoiseLevel level = sedd ? noise_level(dit_.config.noise, query.t) : NoiseLevel{};
+  std::vector<double> terms;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    terms.push_back(sedd ? sedd_term(dit_.config, rows[i], level) : subs_term(rows[i]));
+    if (!std::isfinite(terms.back())) {
+      throw InternalError(fmt::format("{}: the term of sequence {}, position {} is {}",
+                                      info_.family, query.sequence,
+                                      query.block * block_size + query.masked[i], terms.back()));
+    }
+  }
+  return terms;
+}
+
+void DitModel::check_forward(const DitForward& forward) const {
+  const at::Tensor& x_t = forward.x_t;
+  DLM_CHECK(x_t.dim() == 2 && x_t.scalar_type() == at::kLong, "x_t is (B, L) int64");
+  if (forward.x_0.defined() && forward.x_0.sizes() != x_t.sizes()) {
+    throw ConfigError("x_0", fmt::format("{} ids", forward.x_0.numel()),
+                      fmt::format("the shape of x_t, {} x {}", x_t.size(0), x_t.size(1)));
+  }
+  check_block_size(x_t.size(1), forward.block_size);
+  for (const at::Tensor* ids : {&x_t, &forward.x_0}) {
+    if (ids->defined() &&
+        (ids->min().item().toLong() < 0 || ids->max().item().toLong() >= info_.vocab_size)) {
+      throw ConfigError("x_t or x_0", "an id outside the vocabulary",
+                        fmt::format("0 to {}", info_.vocab_size - 1));
+    }
+  }
+  const auto levels = std::ssize(forward.sigma);
+  if (levels != 0 && levels != x_t.size(0)) {
+    throw ConfigError("sigma", fmt::format("{} values", levels),
+                      fmt::format("one per sequence, {}", x_t.size(0)));
+  }
+}
+
 at::Tensor DitModel::logits(const DitForward& forward) const {
   const InferenceScope scope;
+  check_forward(forward);
   const at::Tensor& x_0 = forward.x_0.defined() ? forward.x_0 : forward.x_t;
   const std::int64_t batch = forward.x_t.size(0);
   const std::int64_t length = forward.x_t.size(1);
   const std::int64_t size = forward.block_size;
-  if (x_0.sizes() != forward.x_t.sizes())
-    throw ConfigError("x_0", fmt::format("{} x {}", x_0.size(0), x_0.size(1)),
-                      fmt::format("the shape of x_t, {} x {}", batch, length));
-  for (const at::Tensor* ids : {&forward.x_t, &x_0}) {
-    if (ids->min().item().toLong() < 0 || ids->max().item().toLong() >= info_.vocab_size)
-      throw ConfigError("x_t or x_0", "an id outside the vocabulary",
-                        fmt::format("0 to {}", info_.vocab_size - 1));
-  }
-  check_block_size(length, size);
-  const std::vector<double> zeros(static_cast<std::size_t>(batch), 0.0);
-  const std::vector<double>& sigma = forward.sigma.empty() ? zeros : forward.sigma;
-  DLM_CHECK(std::ssize(sigma) == batch, "{} sigmas for {} sequences", sigma.size(), batch);
+  std::vector<double> sigma = forward.sigma;
+  sigma.resize(static_cast<std::size_t>(batch), 0.0);
   CleanKeys keys = new_clean_keys(dit_, batch, length - size);
   if (length > size)
     count(clean_pass(dit_, {x_0.narrow(1, 0, length - size), 0, size, sigma}, keys), 0);
-  const at::Tensor host = forward.x_t.cpu().contiguous();
-  const auto* ids = host.const_data_ptr<std::int64_t>();
+  const at::Tensor x_t = forward.x_t.cpu().contiguous();
   at::Tensor out = at::empty({batch, length, info_.vocab_size},
                              at::TensorOptions(dit_.decoder.compute.device).dtype(at::kFloat));
   for (std::int64_t b = 0; b < batch; ++b) {
-    NoisyBatch noisy;
-    noisy.block_size = size;
-    for (std::int64_t block = length / size - 1; block >= 0; --block) {
-      noisy.blocks.push_back({b, block});
-      noisy.sigma.push_back(sigma[static_cast<std::size_t>(b)]);
-      const auto* from = ids + b * length + block * size;
-      noisy.ids.insert(noisy.ids.end(), from, from + size);
-    }
-    // Row of each position: blocks run backwards.
-    for (std::int64_t i = 0; i < length; ++i)
-      noisy.wanted.push_back((length / size - 1 - i / size) * size + i % size);
+    const auto* ids = x_t.const_data_ptr<std::int64_t>() + b * length;
+    const NoisyBatch noisy = whole_sequence({ids, static_cast<std::size_t>(length)}, {b, size},
+                                            sigma[static_cast<std::size_t>(b)]);
     const NoisyResult pass = noisy_pass(dit_, noisy, keys);
     count(pass.cost, length);
     out.select(0, b).copy_(head_logits(dit_, pass.rows));
   }
   return out;
-}
-
-namespace {
-
-ModelInfo dit_info(const Dit& dit, const Json& config, const std::string& where,
-                   const ModelOptions& options) {
-  ModelInfo info = decoder_info(dit.decoder, config, where);
-  info.family = dit_model_type(config, where);
-  info.hidden_size = dit.config.shape.width;
-  info.dtype = options.dtype;
-  return info;
-}
-
-}  // namespace
-
-std::unique_ptr<DitModel> load_dit(const Checkpoint& checkpoint, const ModelOptions& options) {
-  const InferenceScope scope;
-  const std::string where = checkpoint.folder + "/config.json";
-  const Json json = parse_json(checkpoint.config_json, where);
-  const DitConfig config = parse_dit_config(json, options, where);
-  if (config.causal)
-    throw ConfigError(where + ": causal", "true", "false; this is an autoregressive model");
-  Dit dit = load_dit_network(checkpoint, config, resolve_compute(options));
-  ModelInfo info = dit_info(dit, json, where, options);
-  info.is_bound = true;
-  return std::make_unique<DitModel>(
-      std::move(dit), std::move(info),
-      options.any_block_size ? BlockSizes::kAny : BlockSizes::kTrained);
-}
-
-std::unique_ptr<AutoregressiveModel> load_dit_autoregressive(const Checkpoint& checkpoint,
-                                                             const ModelOptions& options) {
-  const InferenceScope scope;
-  const std::string where = checkpoint.folder + "/config.json";
-  const Json json = parse_json(checkpoint.config_json, where);
-  const DitConfig config = parse_dit_config(json, options, where);
-  if (!config.causal)
-    throw ConfigError(where + ": causal", "false", "true; this is a denoiser");
-  Dit dit = load_dit_network(checkpoint, config, resolve_compute(options));
-  ModelInfo info = dit_info(dit, json, where, options);
-  return std::make_unique<DecoderModel>(std::move(dit.decoder), std::move(info));
 }
 
 }  // namespace dlm

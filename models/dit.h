@@ -11,6 +11,7 @@
 
 #include "models/checkpoint/checkpoint.h"
 #include "models/denoiser.h"
+#include "models/diffusion_transformer/dit_head.h"
 #include "models/diffusion_transformer/dit_network.h"
 #include "models/model_options.h"
 
@@ -65,6 +66,10 @@ class DitModel final : public Denoiser {
 
  private:
   void check_block_size(std::int64_t length, std::int64_t block_size) const;
+  void check_queries(const CleanContext& context, std::span<const MaskQuery> queries) const;
+  void check_forward(const DitForward& forward) const;
+  std::vector<double> terms_of(const MaskQuery& query, std::span<const RowLogits> rows,
+                               std::int64_t block_size) const;
   void count(const PassCounts& cost, std::int64_t head_rows) const;
   bool context_depends_on_t(std::int64_t clean_length) const;
 

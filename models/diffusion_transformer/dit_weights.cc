@@ -7,6 +7,7 @@
 
 #include <ATen/ops/linear.h>
 
+#include <fmt/format.h>
 #include <malloc.h>
 
 #include "models/diffusion_transformer/dit_network.h"

@@ -105,6 +105,17 @@ TEST_F(DitErrors, NoiseLevels) {
   }
 }
 
+TEST_F(DitErrors, ValuesThatAreNotFinite) {
+  write_random_dit(folder_.path(), {.scale = 1e20});
+  const auto model = load();
+  const auto context = model->encode(Texts{{1, 2, 3, 4, 5, 6, 7, 8}}, 4);
+  expect_error<InternalError>(
+      [&] {
+        model->token_terms(*context, std::vector<MaskQuery>{{0, 1, {2}, 1}});
+      },
+      "bd3lm: the term of sequence 0, position 6 is");
+}
+
 TEST_F(DitErrors, RawForward) {
   const auto model = load_dit(Checkpoint::open(folder_.path()), {});
   const at::Tensor ids = ids_tensor({{1, 2, 3, 12}});
@@ -115,6 +126,7 @@ TEST_F(DitErrors, RawForward) {
       },
       "outside the vocabulary");
   expect_error<ConfigError>([&] { model->logits({ids, {}, 2, {}}); }, "block_size");
+  expect_error<ConfigError>([&] { model->logits({ids, {}, 4, {0.1, 0.2}}); }, "sigma");
 }
 
 TEST_F(DitErrors, Configurations) {

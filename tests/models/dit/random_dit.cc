@@ -26,7 +26,7 @@ std::vector<float> random_values(const std::string& name, std::int64_t count,
     const double draw = stream.normal(0, static_cast<std::uint64_t>(i));
     const std::int64_t part = i / dit.width;
     const double middle = norm ? 1 : gates && (part == 2 || part == 5) ? 0.8 : 0;
-    values.push_back(static_cast<float>(middle + (norm ? 0.1 : 0.3) * draw));
+    values.push_back(static_cast<float>(middle + (norm ? 0.1 : dit.scale) * draw));
   }
   return values;
 }

@@ -23,6 +23,7 @@ struct RandomDit {
   bool time_conditioning = false;
   bool variance_search = true;
   std::string prefix = "backbone.";
+  double scale = 0.3;
   std::uint64_t seed = 1;
 };
 
@@ -30,7 +31,7 @@ struct RandomDit {
 std::map<std::string, std::vector<std::int64_t>> dit_shapes(const RandomDit& dit);
 
 // Writes folder/config.json and folder/model.safetensors, f32: norms near 1, gates near 0.8, all
-// else normal with deviation 0.3.
+// else normal with deviation `scale`.
 void write_random_dit(const std::string& folder, const RandomDit& dit);
 
 }  // namespace dlm::testing
