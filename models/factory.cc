@@ -9,6 +9,8 @@
 #include "harness/base/file.h"
 #include "harness/base/json.h"
 #include "models/checkpoint/checkpoint.h"
+#include "models/diffusion_transformer/dit_config.h"
+#include "models/dit.h"
 #include "models/exact/exact_world.h"
 #include "models/gpt2.h"
 #include "models/llama.h"
@@ -26,9 +28,21 @@ struct NetworkEntry {
 };
 
 constexpr std::array kNetworks = {
+    NetworkEntry{"bd3lm", load_dit_autoregressive},
     NetworkEntry{"gpt2", load_gpt2},
     NetworkEntry{"llama", load_llama},
     NetworkEntry{"qwen2", load_qwen2},
+};
+
+struct DenoiserEntry {
+  const char* model_type;
+  std::unique_ptr<DitModel> (*load)(const Checkpoint&, const ModelOptions&);
+};
+
+constexpr std::array kDenoisers = {
+    DenoiserEntry{"bd3lm", load_dit},
+    DenoiserEntry{"mdlm", load_dit},
+    DenoiserEntry{"sedd", load_dit},
 };
 
 std::unique_ptr<AutoregressiveModel> network_of(const Checkpoint& checkpoint,
@@ -90,6 +104,21 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
   if (is_exact(folder))
     return make_exact_world(folder);
   return network_of(Checkpoint::open(folder), options);
+}
+
+std::unique_ptr<Denoiser> load_denoiser(const std::string& spec, const ModelOptions& options) {
+  if (is_exact(spec))
+    throw ConfigError("denoiser", spec, "a folder");
+  const Checkpoint checkpoint = Checkpoint::open(spec);
+  const std::string where = checkpoint.folder + "/config.json";
+  const std::string type = dit_model_type(parse_json(checkpoint.config_json, where), where);
+  std::vector<std::string> known;
+  for (const DenoiserEntry& entry : kDenoisers) {
+    if (type == entry.model_type)
+      return entry.load(checkpoint, options);
+    known.emplace_back(entry.model_type);
+  }
+  throw unknown_name(where + ": model_type", type, known);
 }
 
 std::vector<std::string> known_model_types() {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/denoiser.h"
 #include "models/language_model.h"
 #include "models/model_options.h"
 #include "models/tokenizer/tokenizer.h"
@@ -29,7 +30,11 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options);
 std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options);
 
-// The values of config.json's model_type that can be loaded.
+// A model that fills in hidden tokens. `spec` is a Hugging Face folder of a diffusion model
+// ("bd3lm", "mdlm", or score entropy without a model_type). Throws as load_model.
+std::unique_ptr<Denoiser> load_denoiser(const std::string& spec, const ModelOptions& options);
+
+// The values of config.json's model_type that load_model can load.
 std::vector<std::string> known_model_types();
 
 }  // namespace dlm

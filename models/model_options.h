@@ -11,6 +11,11 @@ struct ModelOptions {
   std::string device = "cpu";           // cpu, cuda, cuda:N
   std::string linear_backend = "auto";  // auto, aten, onednn (transformer/linear.h)
   std::uint64_t seed = 1;               // parameters of an exact world
+  // Diffusion transformers only (diffusion_transformer/dit_config.h): what their config.json does
+  // not say.
+  std::string parameterization = "auto";  // auto, subs, sedd
+  std::string noise = "auto";             // auto, clipped, smoothed
+  bool any_block_size = false;            // allow block sizes that the model was not trained with
 };
 
 }  // namespace dlm
