@@ -251,11 +251,16 @@ Table export_examples(Store& store, std::span<const std::string> run_ids) {
                    {"rep", "", kRight},
                    {"doc_sha", ""},
                    {"cluster", ""},
+                   {"score", "", kRight},
                    {"nll", "", kRight},
+                   {"nll_m2", "", kRight},
+                   {"n_mc", "", kRight},
                    {"n_tok", "", kRight},
                    {"n_bytes", "", kRight},
                    {"n_words", "", kRight},
                    {"prompt_tok", "", kRight},
+                   {"canvas_tok", "", kRight},
+                   {"kept_tok", "", kRight},
                    {"special_tok", "", kRight},
                    {"nfe", "", kRight},
                    {"positions", "", kRight},
@@ -263,14 +268,35 @@ Table export_examples(Store& store, std::span<const std::string> run_ids) {
                    {"cached_positions", "", kRight},
                    {"flops", "", kRight},
                    {"wall_ns", "", kRight},
+                   {"exec_status", ""},
                    {"output", ""}};
   for (const std::string& run_id : run_ids) {
     for (const ExampleRow& row : store.rows(run_id)) {
       const PassCounts& counts = row.counts;
-      table.rows.push_back({run_id, row.doc_id, row.rep, row.doc_sha, row.cluster, row.nll,
-                            row.tokens, row.bytes, row.words, row.prompt_tokens, row.special_tokens,
-                            counts.passes, counts.positions, counts.head_rows,
-                            counts.cached_positions, counts.flops, row.wall_ns, row.output});
+      table.rows.push_back({run_id,
+                            row.doc_id,
+                            row.rep,
+                            row.doc_sha,
+                            row.cluster,
+                            row.score ? Cell(*row.score) : Cell(),
+                            row.nll,
+                            row.nll_m2,
+                            row.n_mc,
+                            row.tokens,
+                            row.bytes,
+                            row.words,
+                            row.prompt_tokens,
+                            row.canvas_tokens,
+                            row.kept_tokens,
+                            row.special_tokens,
+                            counts.passes,
+                            counts.positions,
+                            counts.head_rows,
+                            counts.cached_positions,
+                            counts.flops,
+                            row.wall_ns,
+                            row.exec_status,
+                            row.output});
     }
   }
   return table;

@@ -59,13 +59,15 @@ class BlobWriter {
 };
 
 constexpr const char* kInsertRow =
-    "INSERT INTO sample(run_id,doc_id,rep,doc_sha,cluster,out_sha,nll,n_tok,n_bytes,n_words,"
-    "prompt_tok,special_tok,nfe,positions,head_rows,cached_positions,flops,wall_ns) "
-    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    "INSERT INTO sample(run_id,doc_id,rep,doc_sha,cluster,out_sha,score,nll,nll_m2,n_mc,n_tok,"
+    "n_bytes,n_words,prompt_tok,canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,"
+    "cached_positions,flops,wall_ns,exec_status) "
+    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 constexpr const char* kSelectRows =
     "SELECT doc_id,rep,doc_sha,cluster,nll,n_tok,n_bytes,n_words,prompt_tok,special_tok,nfe,"
-    "positions,head_rows,cached_positions,flops,wall_ns,out_sha,enc,data "
+    "positions,head_rows,cached_positions,flops,wall_ns,out_sha,enc,data,score,nll_m2,n_mc,"
+    "canvas_tok,kept_tok,exec_status "
     "FROM sample LEFT JOIN blob ON sha256=out_sha WHERE run_id=? ORDER BY doc_id,rep";
 
 ExampleRow read_row(const Statement& statement, BlobCodec& codec, const std::string& path) {
@@ -83,6 +85,12 @@ ExampleRow read_row(const Statement& statement, BlobCodec& codec, const std::str
   row.counts = {statement.integer(10), statement.integer(11), statement.integer(12),
                 statement.integer(13), statement.real(14)};
   row.wall_ns = statement.integer(15);
+  row.score = statement.optional_real(19);
+  row.nll_m2 = statement.real(20);
+  row.n_mc = statement.integer(21);
+  row.canvas_tokens = statement.integer(22);
+  row.kept_tokens = statement.integer(23);
+  row.exec_status = statement.text(24);
   if (statement.type(16) != ColumnType::kNull) {
     const std::string where = fmt::format("{}: output of document {}", path, row.doc_id);
     row.output = codec.unpack({statement.text(17), statement.text(18)}, statement.text(16), where);
@@ -171,11 +179,18 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows) 
     const std::string item = fmt::format("doc {} rep {}", row.doc_id, row.rep);
     const Origin origin{run_id, item};
     const PassCounts& counts = row.counts;
+    // Absent where nothing was generated: rates then count the scored tokens.
+    const auto generated = [&row](std::int64_t tokens) {
+      return row.canvas_tokens > 0 ? std::optional(tokens) : std::nullopt;
+    };
     insert.bind_all(run_id, row.doc_id, row.rep, row.doc_sha, absent_if_empty(row.cluster),
-                    blobs.write(row.output), finite(row.nll, origin, "nll"), row.tokens, row.bytes,
-                    row.words, row.prompt_tokens, row.special_tokens, counts.passes,
-                    counts.positions, counts.head_rows, counts.cached_positions,
-                    finite(counts.flops, origin, "flops"), row.wall_ns);
+                    blobs.write(row.output), finite(row.score, origin, "score"),
+                    finite(row.nll, origin, "nll"), finite(row.nll_m2, origin, "nll_m2"), row.n_mc,
+                    row.tokens, row.bytes, row.words, row.prompt_tokens,
+                    generated(row.canvas_tokens), generated(row.kept_tokens), row.special_tokens,
+                    counts.passes, counts.positions, counts.head_rows, counts.cached_positions,
+                    finite(counts.flops, origin, "flops"), row.wall_ns,
+                    absent_if_empty(row.exec_status));
     try {
       insert.run();
     } catch (const InternalError& error) {

@@ -50,7 +50,11 @@ struct ExampleRow {
   std::int64_t prompt_tokens =
       0;  // conditioned on, not scored (BOS, context repeated by a sliding window)
   std::int64_t special_tokens =
-      0;  // scored tokens that are not text (EOS between packed documents)
+      0;                           // scored tokens that are not text (EOS between packed documents)
+  std::int64_t canvas_tokens = 0;  // positions generated, filler and what follows a stop included
+  std::int64_t kept_tokens = 0;    // of them, those of the text that counts (accepted)
+  std::optional<double> score;     // of a judged answer: 1 right, 0 wrong
+  std::string exec_status;         // how a generated program ended; empty where none was run
   PassCounts counts;
   std::int64_t wall_ns = 0;  // share of its batch's time, by tokens
   std::string output;        // generated text; empty for likelihood

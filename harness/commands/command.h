@@ -26,6 +26,7 @@ int run_command(const Arguments& args);
 int list_command(const Arguments& args);
 int show_command(const Arguments& args);
 int export_command(const Arguments& args);
+int score_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

@@ -10,6 +10,7 @@ std::span<const Command> all_commands() {
       Command{"list", "the stored runs", list_command},
       Command{"show", "one stored run: settings, results, cost", show_command},
       Command{"export", "stored rows as CSV or JSON lines", export_command},
+      Command{"score", "score text that was produced elsewhere", score_command},
       Command{"sql", "a read-only query on the store", sql_command},
       Command{"generate", "text from a model", generate_command},
       Command{"forward", "raw logits, hidden states and NLL of given token ids", forward_command},

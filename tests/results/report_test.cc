@@ -41,7 +41,12 @@ struct Sweep {
       row.wall_ns = 250000000;
       row.counts = {60, 1000, 900, 50, 1e9};
       row.output = "some, text";
+      row.nll_m2 = 0.5;
+      row.n_mc = 2;
+      row.canvas_tokens = 0;
+      row.kept_tokens = 0;
     }
+    rows[1].score = 0.25;
     store->add_rows(run, rows);
     const std::vector<Estimate> estimates = {
         {"nll", "", 3.1, 0.01, std::nullopt, std::nullopt, std::nullopt, "", 2, 2},
@@ -165,14 +170,15 @@ TEST(ExportRows, GivesRowsMetricsAndRuns) {
   Sweep s;
   EXPECT_EQ(
       render(export_rows(*s.store, std::span(s.runs).first(1), "examples"), "csv"),
-      "run_id,doc_id,rep,doc_sha,cluster,nll,n_tok,n_bytes,n_words,prompt_tok,special_tok,nfe,"
-      "positions,head_rows,cached_positions,flops,wall_ns,output\n" +
+      "run_id,doc_id,rep,doc_sha,cluster,score,nll,nll_m2,n_mc,n_tok,n_bytes,n_words,prompt_tok,"
+      "canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,cached_positions,flops,wall_ns,"
+      "exec_status,output\n" +
           s.runs[0] +
-          ",doc-0,0,sha-0,\"\",6.25,300,500,80,1,2,60,1000,900,50,1000000000,250000000,\"some, "
-          "text\"\n" +
+          ",doc-0,0,sha-0,\"\",,6.25,0.5,2,300,500,80,1,0,0,2,60,1000,900,50,1000000000,250000000,"
+          "\"\",\"some, text\"\n" +
           s.runs[0] +
-          ",doc-1,1,sha-1,cluster-1,6.25,300,501,80,1,2,60,1000,900,50,1000000000,250000000,"
-          "\"some, text\"\n");
+          ",doc-1,1,sha-1,cluster-1,0.25,6.25,0.5,2,300,501,80,1,0,0,2,60,1000,900,50,1000000000,"
+          "250000000,passed,\"some, text\"\n");
   const Table metrics = export_rows(*s.store, s.runs, "metrics");
   EXPECT_EQ(metrics.rows.size(), 4U);
   EXPECT_EQ(metrics.columns[1].name, "metric");

@@ -55,6 +55,13 @@ inline ExampleRow sample_row(std::int64_t i) {
   row.special_tokens = 2;
   row.counts = {10 + i, 1000, 900, 50, 1e12 * draw.uniform(0, 1)};
   row.wall_ns = 1000000 + i;
+  row.nll_m2 = i % 5 == 0 ? 0 : draw.uniform(0, 2);
+  row.n_mc = i % 5;
+  row.canvas_tokens = i % 2 == 0 ? 0 : 64;
+  row.kept_tokens = i % 2 == 0 ? 0 : 60 - i % 60;
+  if (i % 3 == 1)
+    row.score = draw.uniform(0, 3);
+  row.exec_status = i % 3 == 1 ? "passed" : "";
   row.output = i % 4 == 0 ? "" : fmt::format("text {} of the model", i % 5);
   return row;
 }
@@ -71,7 +78,9 @@ inline std::string row_bits(const ExampleRow& row) {
   return fmt::format("{}|{}|{}|{}|{:a}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{:a}|{}|{}", row.doc_id, row.rep,
                      row.doc_sha, row.cluster, row.nll, row.tokens, row.bytes, row.words,
                      row.prompt_tokens, row.special_tokens, c.passes, c.positions, c.head_rows,
-                     c.cached_positions, c.flops, row.wall_ns, row.output);
+                     c.cached_positions, c.flops, row.wall_ns, row.output) +
+         fmt::format("|{:a}|{}|{}|{}|{:a}|{}", row.nll_m2, row.n_mc, row.canvas_tokens,
+                     row.kept_tokens, row.score.value_or(-1), row.exec_status);
 }
 
 inline std::vector<std::string> rows_bits(const std::vector<ExampleRow>& rows) {

@@ -102,9 +102,10 @@ ProcessResult run_process(const std::vector<std::string>& command, const Process
   return result;
 }
 
-ProcessResult dlmbench(std::vector<std::string> args, const ProcessOptions& options) {
-  args.insert(args.begin(), program_path());
-  return run_process(args, options);
+ProcessResult dlmbench(const std::vector<std::string>& args, const ProcessOptions& options) {
+  std::vector<std::string> command{program_path()};
+  command.insert(command.end(), args.begin(), args.end());
+  return run_process(command, options);
 }
 
 }  // namespace dlm::testing

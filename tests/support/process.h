@@ -30,7 +30,7 @@ ProcessResult run_process(const std::vector<std::string>& command,
                           const ProcessOptions& options = {});
 
 // dlmbench ARGS...
-ProcessResult dlmbench(std::vector<std::string> args, const ProcessOptions& options = {});
+ProcessResult dlmbench(const std::vector<std::string>& args, const ProcessOptions& options = {});
 
 // Starts a process whose output is dropped; the caller waits for it or kills it.
 pid_t start_process(const std::vector<std::string>& command, const ProcessOptions& options = {});

@@ -1,0 +1,81 @@
+#include "harness/scorers/scored_run.h"
+
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/commands/command.h"
+#include "harness/commands/store_options.h"
+#include "harness/environment.h"
+#include "models/runtime.h"
+#include "results/report.h"
+
+namespace dlm {
+namespace {
+
+RunHeader header_of(const ScoredRun& run) {
+  RunHeader header;
+  header.identity_json = canonical_json({{"settings", run.settings},
+                                         {"generations", run.generations_sha256},
+                                         {"task", run.task_name},
+                                         {"task_version", run.task_version},
+                                         {"data", run.data_sha256},
+                                         {"seed", run.seed},
+                                         {"numerics", kNumericsEpoch}});
+  header.run_key = sha256_hex(header.identity_json);
+  header.spec_json = canonical_json(run.settings);
+  header.model_name = run.model_name;
+  header.family = "text";
+  header.weights_sha256 = run.generations_sha256;
+  header.model_config_json = "{}";
+  header.task_name = run.task_name;
+  header.task_kind = "generations";
+  header.task_version = run.task_version;
+  header.data_sha256 = run.data_sha256;
+  header.task_config_json = "{}";
+  header.n_docs = std::ssize(run.rows);
+  header.env_json = canonical_json(environment_json("cpu"));
+  header.build_json = canonical_json(build_json());
+  header.seed = run.seed;
+  header.command = run.command;
+  header.smoke = run.smoke;
+  return header;
+}
+
+}  // namespace
+
+void add_scored_run_options(CommandOptions& cli) {
+  add_store_options(cli);
+  cli.flag("fresh", "score again even where the store has the result");
+}
+
+int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {
+  check_output_format(options);
+  const auto store = open_store(options);
+  const Restart restart = options.has("fresh") ? Restart::kFresh : Restart::kResume;
+  const OpenedRun opened = store->begin_run(header_of(run), restart);
+  if (opened.state == RunState::kBusy) {
+    log_warning(fmt::format("another process is storing it now: {}", opened.owner));
+    return kExitRunFailed;
+  }
+  if (opened.state == RunState::kDone) {
+    log_info("stored already (run {}; --fresh scores again)", opened.run_id);
+  } else {
+    // Rows and run end in separate transactions: what a killed process stored is not added twice.
+    if (store->rows(opened.run_id).empty())
+      store->add_rows(opened.run_id, run.rows);
+    store->add_estimates(opened.run_id, run.estimates, run.definitions);
+    RunEnd end;
+    end.peak_rss_bytes = peak_resident_bytes();
+    end.threads = threads_in_use();
+    for (const ExampleRow& row : run.rows) end.wall_ns += row.wall_ns;
+    store->finish_run(opened.run_id, end);
+  }
+  const std::vector<std::string> ids{opened.run_id};
+  fmt::print("{}", render(estimates_table(*store, ids), options.get("output", "md")));
+  return kExitOk;
+}
+
+}  // namespace dlm

@@ -1,0 +1,35 @@
+// What a scorer measured, as a stored run: the same tables, the same identity rules as `run`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "harness/base/json.h"
+#include "harness/base/record.h"
+#include "harness/cli.h"
+
+namespace dlm {
+
+struct ScoredRun {
+  std::string model_name;  // who wrote the text, as far as is known
+  std::string task_name;   // "gsm8k", "mauve", ...
+  std::int64_t task_version = 1;
+  std::string data_sha256;         // of what the text was scored against
+  std::string generations_sha256;  // of the text
+  Json settings;                   // everything else that decides the numbers
+  std::uint64_t seed = 1;
+  bool smoke = false;   // only some of the documents
+  std::string command;  // repeats it
+  std::vector<ExampleRow> rows;
+  std::vector<Estimate> estimates;
+  std::vector<MetricDefinition> definitions;
+};
+
+// Adds --db, --output and --fresh, which record_scored_run reads.
+void add_scored_run_options(CommandOptions& cli);
+
+// Stores the run, or finds the one with the same identity (then nothing is written unless --fresh),
+// and prints its table to stdout. Returns the exit code. Throws ConfigError, DataError.
+int record_scored_run(const ParsedOptions& options, const ScoredRun& run);
+
+}  // namespace dlm
