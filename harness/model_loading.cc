@@ -13,6 +13,11 @@ ModelOptions model_options(const RunSpec& spec) {
   options.dtype = spec.dtype;
   options.device = spec.device;
   options.linear_backend = spec.linear_backend;
+  if (!spec.tokenizer.empty())
+    options.tokenizer = resolve_data_path(spec.tokenizer);
+  options.parameterization = spec.parameterization;
+  options.noise = spec.noise_convention;
+  options.any_block_size = spec.any_block_size;
   return options;
 }
 
@@ -21,8 +26,9 @@ const LoadedModel& ModelCache::load(const RunSpec& spec) {
     throw ConfigError("model", "", "is needed: a model folder, data:FOLDER or exact:WORLD");
   }
   check_device(spec.device);
-  const std::string key =
-      fmt::format("{}\n{}\n{}\n{}", spec.model, spec.dtype, spec.device, spec.linear_backend);
+  const std::string key = fmt::format(
+      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", spec.model, spec.tokenizer, spec.dtype, spec.device,
+      spec.linear_backend, spec.parameterization, spec.noise_convention, spec.any_block_size);
   if (model_ && key == key_)
     return *model_;
   model_.reset();  // never two models in memory

@@ -1,19 +1,18 @@
 #include "harness/runner.h"
 
 #include <chrono>
-#include <cmath>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
-#include "harness/base/stats.h"
 #include "harness/cli.h"
+#include "harness/draw_pilot.h"
 #include "harness/environment.h"
-#include "harness/progress.h"
-#include "harness/score_loop.h"
+#include "harness/estimator_settings.h"
+#include "harness/score_run.h"
+#include "harness/window_scorer.h"
 #include "metrics/factory.h"
 #include "metrics/truth.h"
 #include "models/runtime.h"
@@ -23,25 +22,34 @@ namespace {
 
 // What makes two runs the same run: settings that can change a number, and content instead of the
 // names it came by.
-Json identity_json(const RunSpec& spec, const LoadedModel& model, const ScorePlan& plan) {
+Json identity_json(const PreparedRun& run) {
+  const RunSpec& spec = run.spec;
+  const LoadedModel& model = *run.model;
+  const ScorePlan& plan = run.plan;
   Json settings = run_fields(SpecPart::kScore).to_json(spec, true);
   settings.erase("model");
   settings.erase("task");
-  return {{"settings", settings},
-          {"weights", model.weights_sha256},
-          {"tokenizer", model.tokenizer == nullptr ? "" : model.tokenizer->sha256()},
-          {"task", plan.task_name},
-          {"task_version", plan.task_version},
-          {"data", plan.data_sha256},
-          {"numerics", kNumericsEpoch}};
+  Json identity = {{"settings", settings},
+                   {"weights", model.weights_sha256},
+                   {"tokenizer", model.tokenizer == nullptr ? "" : model.tokenizer->sha256()},
+                   {"task", plan.task_name},
+                   {"task_version", plan.task_version},
+                   {"data", plan.data_sha256},
+                   {"numerics", kNumericsEpoch}};
+  if (run.estimator)
+    identity["pairing_key"] = run_pairing_key(*run.estimator, plan.units);
+  return identity;
 }
 
-RunHeader make_header(const RunSpec& spec, const LoadedModel& model, const ScorePlan& plan) {
+RunHeader make_header(const PreparedRun& run) {
+  const RunSpec& spec = run.spec;
+  const LoadedModel& model = *run.model;
+  const ScorePlan& plan = run.plan;
   RunHeader header;
-  header.identity_json = canonical_json(identity_json(spec, model, plan));
+  header.identity_json = canonical_json(identity_json(run));
   header.run_key = sha256_hex(header.identity_json);
   header.spec_json = canonical_json(run_fields(SpecPart::kScore).to_json(spec, false));
-  const ModelInfo& info = model.model->info();
+  const ModelInfo& info = model.info();
   header.model_name = model.name;
   header.family = info.family;
   header.dtype = info.dtype;
@@ -67,15 +75,6 @@ std::int64_t nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
-std::string live_note(const RunningRatio& running) {
-  const auto estimate = running.estimate();
-  if (!estimate)
-    return "no document finished yet";
-  const auto half = running.half_width();
-  return half ? fmt::format("nll {:.4f} ± {:.4f}", estimate->value, *half)
-              : fmt::format("nll {:.4f}", estimate->value);
-}
-
 // "auto" is every likelihood metric that the task has a size for: documents drawn from a source
 // have no text.
 std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan) {
@@ -86,46 +85,59 @@ std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan)
   return metric_names();
 }
 
-void score_missing(const PreparedRun& run, Store& store, const std::string& run_id) {
-  std::set<std::string> done;
-  RunningRatio running;
-  std::int64_t tokens = 0;
-  for (const ExampleRow& row : store.rows(run_id)) {
-    done.insert(row.doc_id);
-    running.add(row.nll, static_cast<double>(row.tokens));
-    tokens += row.tokens;
+MetricOptions metric_options(const PreparedRun& run,
+                             const std::optional<EstimatorOptions>& estimator) {
+  MetricOptions options;
+  if (estimator) {
+    const LikelihoodKind kind = likelihood_kind(*estimator, run.model->denoiser->loss());
+    std::string text = estimator_text(*estimator);
+    if (kind == LikelihoodKind::kClipped)
+      text += " (clipped: bounds nothing)";
+    options.diffusion = DiffusionLikelihoodOptions{kind == LikelihoodKind::kBound, text};
   }
-  if (!done.empty()) {
-    log_info("resuming {}: {} of {} examples are stored", run_id, done.size(),
-             run.plan.units.size());
-  }
-  Progress progress(fmt::format("{} on {}", run.header.model_name, run.plan.task_name), "tokens",
-                    static_cast<double>(tokens), static_cast<double>(run.plan.scored_tokens));
-  const auto batches = make_batches(run.plan.units, run.spec.batch_size);
-  score_units(*run.model->model, run.plan.units, batches, done,
-              [&](std::span<const ExampleRow> rows, std::int64_t scored) {
-                if (!rows.empty())
-                  store.add_rows(run_id, rows);
-                for (const ExampleRow& row : rows)
-                  running.add(row.nll, static_cast<double>(row.tokens));
-                tokens += scored;
-                progress.update(static_cast<double>(tokens), live_note(running));
-              });
-  synchronise(run.spec.device);
+  return options;
 }
 
-void estimate(const PreparedRun& run, Store& store, const std::string& run_id) {
+void estimate(const PreparedRun& run, const std::optional<EstimatorOptions>& estimator,
+              Store& store, const std::string& run_id) {
   const std::vector<ExampleRow> rows = store.rows(run_id);
+  const MetricOptions options = metric_options(run, estimator);
   std::vector<Estimate> estimates;
   std::vector<MetricDefinition> definitions;
   const auto add = [&](const Metric& metric) {
     for (Estimate& one : metric.compute(rows)) estimates.push_back(std::move(one));
     for (MetricDefinition& one : metric.definitions()) definitions.push_back(std::move(one));
   };
-  for (const std::string& name : metric_list(run.spec, run.plan)) add(*make_metric(name));
+  for (const std::string& name : metric_list(run.spec, run.plan)) add(*make_metric(name, options));
   if (run.plan.entropy_per_token)
-    add(*make_truth_metric(*run.plan.entropy_per_token));
+    add(*make_truth_metric(*run.plan.entropy_per_token, make_metric("nll", options)));
   store.add_estimates(run_id, estimates, definitions);
+}
+
+// With a target and no number of draws: the number that is cheapest, stored beside the results.
+EstimatorOptions with_chosen_draws(const PreparedRun& run, Store& store,
+                                   const std::string& run_id) {
+  EstimatorOptions options = *run.estimator;
+  const DrawPilot pilot =
+      run_draw_pilot(*run.model->denoiser, run.plan.units, options, run.spec.estimator.target_ci);
+  options.draws = pilot.draws;
+  log_info("{} draws for every block (pilot of {} documents); about {} of {} documents needed{}",
+           pilot.draws, pilot.documents, pilot.expected_documents, run.plan.units.size(),
+           pilot.reaches_target ? "" : ", which will not meet the target");
+  Estimate draws;
+  draws.metric = "mask_draws";
+  draws.value = static_cast<double>(pilot.draws);
+  draws.n = pilot.documents;
+  const MetricDefinition definition = {"mask_draws", "draws/block", "none",
+                                       "least cost for the target, from a pilot",
+                                       "masks drawn for every block"};
+  store.add_estimates(run_id, std::span(&draws, 1), std::span(&definition, 1));
+  return options;
+}
+
+bool chooses_draws(const PreparedRun& run) {
+  return run.estimator && run.spec.estimator.target_ci > 0 && run.spec.estimator.draws == 0 &&
+         run.estimator->draws > 1;
 }
 
 }  // namespace
@@ -136,10 +148,29 @@ PreparedRun prepare_run(const RunSpec& spec, ModelCache& models) {
   run.model = &models.load(spec);
   run.load_ns = static_cast<std::int64_t>(1e9 * models.last_load_seconds());
   run.plan = make_score_plan(spec, *run.model);
+  if (scores_by_diffusion(spec, *run.model)) {
+    run.estimator = estimator_options(spec, *run.model);
+    check_block_windows(run.plan.units, *run.estimator, *run.model->denoiser);
+  }
   for (const std::string& name : metric_list(spec, run.plan))
     (void)make_metric(name);  // an unknown name ends it here
-  run.header = make_header(spec, *run.model, run.plan);
+  run.header = make_header(run);
   return run;
+}
+
+RunHeader measurement_header(const PreparedRun& run, const std::string& what,
+                             const Json& settings) {
+  Json identity = identity_json(run);
+  identity["measures"] = what;
+  identity["measure"] = settings;
+  RunHeader header = make_header(run);
+  header.identity_json = canonical_json(identity);
+  header.run_key = sha256_hex(header.identity_json);
+  Json spec = parse_json(header.spec_json, "settings");
+  spec[what] = settings;
+  header.spec_json = canonical_json(spec);
+  header.task_kind = what;
+  return header;
 }
 
 RunResult execute_run(const PreparedRun& run, Store& store, Restart restart) {
@@ -154,8 +185,10 @@ RunResult execute_run(const PreparedRun& run, Store& store, Restart restart) {
   }
   const auto start = Clock::now();
   try {
-    score_missing(run, store, opened.run_id);
-    estimate(run, store, opened.run_id);
+    const std::optional<EstimatorOptions> estimator =
+        chooses_draws(run) ? with_chosen_draws(run, store, opened.run_id) : run.estimator;
+    score_missing(run, estimator, store, opened.run_id);
+    estimate(run, estimator, store, opened.run_id);
   } catch (const DataError&) {
     throw;  // of the store itself: what was stored stays, and the run can be resumed
   } catch (const std::exception& error) {

@@ -4,30 +4,22 @@
 // the same numbers as one that was not.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
+#include "harness/base/json.h"
 #include "harness/base/spec.h"
 #include "harness/model_loading.h"
-#include "harness/score_plan.h"
+#include "harness/prepared_run.h"
 #include "results/store.h"
 
 namespace dlm {
 
-// A run that can start: model loaded, documents read and cut into windows, identity known.
-struct PreparedRun {
-  RunSpec spec;
-  const LoadedModel* model = nullptr;  // owned by the ModelCache it came from
-  ScorePlan plan;
-  RunHeader header;
-  std::int64_t load_ns = 0;
-};
-
 // Throws ConfigError or DataError; writes nothing.
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models);
+
+// The header of something else that was measured on the same model and documents: `what` and its
+// own settings take the place of the estimator in its identity.
+RunHeader measurement_header(const PreparedRun& run, const std::string& what, const Json& settings);
 
 struct RunResult {
   std::string run_id;

@@ -13,10 +13,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBatchesPerStretch = 32;
 
-std::int64_t scored_tokens(const ScoringWindow& window) {
-  return static_cast<std::int64_t>(window.ids.size()) - window.first_scored;
-}
-
 // A unit's row while its windows come in.
 struct OpenUnit {
   ExampleRow row;
@@ -44,7 +40,6 @@ class PassCost {
       : counts_(counts), wall_ns_(wall_ns), ids_(ids) {}
 
   void take_share(std::int64_t ids, ExampleRow& row) {
-    row.counts.passes += 1;
     row.counts.positions += slice(counts_.positions, ids);
     row.counts.cached_positions += slice(counts_.cached_positions, ids);
     row.counts.flops += counts_.flops * static_cast<double>(ids) / static_cast<double>(ids_);
@@ -68,14 +63,26 @@ class PassCost {
   std::int64_t taken_ = 0;
 };
 
+void add_score(const WindowScore& score, ExampleRow& row) {
+  row.nll += score.nll;
+  row.nll_m2 += score.nll_m2;
+  row.n_mc = score.n_mc;
+  row.tokens += score.tokens;
+  row.counts.passes += score.passes;
+  row.counts.head_rows += score.head_rows;
+}
+
 class ScoreLoop {
  public:
-  ScoreLoop(const LanguageModel& model, std::span<const ScoringUnit> units,
+  ScoreLoop(const WindowScorer& scorer, std::span<const ScoringUnit> units,
             const std::set<std::string>& done)
-      : model_(model), units_(units) {
+      : scorer_(scorer), units_(units) {
+    std::uint64_t windows = 0;
     for (const ScoringUnit& unit : units) {
       open_.push_back(open_unit(unit));
       done_.push_back(done.contains(unit.id));
+      first_example_.push_back(windows);
+      windows += unit.windows.size();
     }
   }
 
@@ -85,75 +92,76 @@ class ScoreLoop {
   }
 
   // Scores the batch and hands over the rows of the units it finished.
-  void score(const BatchRefs& batch, const RowSink& sink) {
-    std::vector<ScoringWindow> windows;
+  Continue score(const BatchRefs& batch, const RowSink& sink) {
+    std::vector<WindowJob> jobs;
     std::int64_t ids = 0;
-    std::int64_t tokens = 0;
     for (const WindowRef& ref : batch) {
-      windows.push_back(units_[ref.unit].windows[ref.window]);
-      ids += static_cast<std::int64_t>(windows.back().ids.size());
-      tokens += scored_tokens(windows.back());
+      jobs.push_back(
+          {&units_[ref.unit].windows[ref.window], first_example_[ref.unit] + ref.window});
+      ids += std::ssize(jobs.back().window->ids);
     }
-    const PassCounts before = model_.counts();
+    const PassCounts before = scorer_.counts();
     const auto start = Clock::now();
-    const auto nll = model_.token_nll(windows);
+    const std::vector<WindowScore> scores = scorer_.score(jobs);
     const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-    PassCost cost(model_.counts() - before, wall.count(), ids);
+    PassCost cost(scorer_.counts() - before, wall.count(), ids);
     std::vector<ExampleRow> finished;
+    std::int64_t tokens = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {
       OpenUnit& open = open_[batch[i].unit];
-      cost.take_share(static_cast<std::int64_t>(windows[i].ids.size()), open.row);
-      open.row.nll += std::accumulate(nll[i].begin(), nll[i].end(), 0.0);
-      open.row.tokens += scored_tokens(windows[i]);
-      open.row.counts.head_rows += scored_tokens(windows[i]);
+      cost.take_share(std::ssize(jobs[i].window->ids), open.row);
+      add_score(scores[i], open.row);
+      tokens += scores[i].tokens;
       if (--open.windows_left == 0 && !done_[batch[i].unit])
         finished.push_back(open.row);
     }
-    sink(finished, tokens);
+    return sink(finished, tokens);
   }
 
  private:
-  const LanguageModel& model_;
+  const WindowScorer& scorer_;
   std::span<const ScoringUnit> units_;
   std::vector<OpenUnit> open_;
   std::vector<bool> done_;
+  std::vector<std::uint64_t> first_example_;  // of each unit's windows
 };
 
 }  // namespace
 
-std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size) {
+std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size,
+                                    BatchOrder order) {
   DLM_CHECK(batch_size > 0, "batch size {}", batch_size);
-  std::vector<WindowRef> order;
+  std::vector<WindowRef> refs;
   for (std::size_t u = 0; u < units.size(); ++u) {
-    for (std::size_t w = 0; w < units[u].windows.size(); ++w) order.push_back({u, w});
+    for (std::size_t w = 0; w < units[u].windows.size(); ++w) refs.push_back({u, w});
   }
-  const auto length = [&](const WindowRef& ref) {
-    return units[ref.unit].windows[ref.window].ids.size();
+  const auto longer = [&](const WindowRef& a, const WindowRef& b) {
+    return units[a.unit].windows[a.window].ids.size() > units[b.unit].windows[b.window].ids.size();
   };
   const auto size = static_cast<std::size_t>(batch_size);
   const std::size_t stretch = size * kBatchesPerStretch;
   std::vector<BatchRefs> batches;
-  for (std::size_t first = 0; first < order.size(); first += stretch) {
-    const std::size_t last = std::min(first + stretch, order.size());
-    const auto begin = order.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto end = order.begin() + static_cast<std::ptrdiff_t>(last);
-    std::stable_sort(begin, end,
-                     [&](const WindowRef& a, const WindowRef& b) { return length(a) > length(b); });
+  for (std::size_t first = 0; first < refs.size(); first += stretch) {
+    const std::size_t last = std::min(first + stretch, refs.size());
+    const auto begin = refs.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end = refs.begin() + static_cast<std::ptrdiff_t>(last);
+    if (order == BatchOrder::kByLength)
+      std::stable_sort(begin, end, longer);
     for (std::size_t i = first; i < last; i += size) {
-      batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(i),
-                           order.begin() + static_cast<std::ptrdiff_t>(std::min(i + size, last)));
+      batches.emplace_back(refs.begin() + static_cast<std::ptrdiff_t>(i),
+                           refs.begin() + static_cast<std::ptrdiff_t>(std::min(i + size, last)));
     }
   }
   return batches;
 }
 
-void score_units(const LanguageModel& model, std::span<const ScoringUnit> units,
+void score_units(const WindowScorer& scorer, std::span<const ScoringUnit> units,
                  std::span<const BatchRefs> batches, const std::set<std::string>& done,
                  const RowSink& sink) {
-  ScoreLoop loop(model, units, done);
+  ScoreLoop loop(scorer, units, done);
   for (const BatchRefs& batch : batches) {
-    if (loop.needed(batch))
-      loop.score(batch, sink);
+    if (loop.needed(batch) && loop.score(batch, sink) == Continue::kNo)
+      return;
   }
 }
 

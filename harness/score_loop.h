@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "harness/base/record.h"
-#include "models/language_model.h"
+#include "harness/window_scorer.h"
 #include "tasks/windows.h"
 
 namespace dlm {
@@ -24,16 +24,23 @@ struct WindowRef {
 
 using BatchRefs = std::vector<WindowRef>;
 
-// Windows in unit order, sorted by length inside stretches of 32 batches: little padding, and the
-// estimate so far still comes from a cross-section of the documents.
-std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size);
+enum class BatchOrder {
+  // Sorted by length inside stretches of 32 batches: little padding, and the estimate so far still
+  // comes from a cross-section of the documents.
+  kByLength,
+  kAsPlanned,  // units are finished in their order: where a stopping rule watches
+};
+
+std::vector<BatchRefs> make_batches(std::span<const ScoringUnit> units, std::int64_t batch_size,
+                                    BatchOrder order = BatchOrder::kByLength);
 
 // Called after a batch with the rows of the units it finished (possibly none) and the tokens it
-// scored.
-using RowSink = std::function<void(std::span<const ExampleRow> rows, std::int64_t tokens)>;
+// scored. // What it returns says whether to go on.
+enum class Continue { kYes, kNo };
+using RowSink = std::function<Continue(std::span<const ExampleRow> rows, std::int64_t tokens)>;
 
 // Scores every unit whose id is not in `done`. A batch is skipped when all its units are done.
-void score_units(const LanguageModel& model, std::span<const ScoringUnit> units,
+void score_units(const WindowScorer& scorer, std::span<const ScoringUnit> units,
                  std::span<const BatchRefs> batches, const std::set<std::string>& done,
                  const RowSink& sink);
 

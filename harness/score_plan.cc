@@ -11,6 +11,7 @@
 #include "harness/base/log.h"
 #include "harness/data_root.h"
 #include "harness/draws.h"
+#include "harness/estimator_settings.h"
 #include "tasks/text_task.h"
 
 namespace dlm {
@@ -69,7 +70,8 @@ Source text_source(const RunSpec& spec, const LoadedModel& model) {
     throw ConfigError("task", "", "is needed: a named set (`dlmbench data list`) or text:FILE");
   if (model.tokenizer == nullptr) {
     throw ConfigError("task", spec.task,
-                      "this model has no tokenizer; an exact world takes draws:WORLD");
+                      "this model has no tokenizer: --tokenizer names a folder; an exact world "
+                      "takes draws:WORLD");
   }
   const std::string detokenizer = spec.detokenizer == "auto" ? "" : spec.detokenizer;
   const TextTask task = make_text_task({spec.task, detokenizer, spec.limit}, data_root());
@@ -101,8 +103,8 @@ std::int64_t window_length(const RunSpec& spec, const ModelInfo& info,
 
 // The token that begins a text: the tokenizer's own, else the one that config.json names.
 std::optional<std::int64_t> bos_of(const RunSpec& spec, const LoadedModel& model) {
-  const ModelInfo& info = model.model->info();
-  if (spec.scoring.bos == "none" || (spec.scoring.bos == "auto" && info.scores_first_token))
+  const ModelInfo& info = model.info();
+  if (spec.scoring.bos == "none" || (spec.scoring.bos == "auto" && scores_first_token(spec, model)))
     return std::nullopt;
   std::optional<std::int64_t> bos;
   if (model.tokenizer != nullptr)
@@ -115,14 +117,16 @@ std::optional<std::int64_t> bos_of(const RunSpec& spec, const LoadedModel& model
 }
 
 WindowOptions window_options(const RunSpec& spec, const LoadedModel& model, const Source& source) {
-  const ModelInfo& info = model.model->info();
+  const ModelInfo& info = model.info();
   WindowOptions options;
   options.mode = window_mode(spec.scoring.packing);
   options.length = window_length(spec, info, source.documents);
   options.stride =
       spec.scoring.stride > 0 ? spec.scoring.stride : std::max<std::int64_t>(1, options.length / 2);
   options.bos_id = bos_of(spec, model);
-  options.scores_first_token = info.scores_first_token;
+  options.scores_first_token = scores_first_token(spec, model);
+  // The end of the stream that fills no chunk is no sequence of whole blocks.
+  options.drop_remainder = options.mode == WindowMode::kPacked && scores_by_diffusion(spec, model);
   if (options.mode == WindowMode::kPacked && model.tokenizer != nullptr) {
     options.eos_id = model.tokenizer->eos_id();
     if (!options.eos_id && info.eos_id >= 0)
@@ -144,6 +148,12 @@ ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
     log_warning(fmt::format("{}: {} documents have no token to score and are left out",
                             plan.task_name, plan.skipped_units));
   }
+  plan.dropped_tokens = windows.dropped_tokens;
+  if (plan.dropped_tokens > 0)
+    log_warning(fmt::format("{}: the last {} tokens fill no chunk and are left out", plan.task_name,
+                            plan.dropped_tokens));
+  if (!scores_first_token(spec, model))
+    plan.entropy_per_token.reset();  // it is that of whole documents
   if (plan.units.empty())
     throw ConfigError("task", spec.task, "nothing to score: no document has a token to score");
   for (const ScoringUnit& unit : plan.units) plan.scored_tokens += unit.scored_tokens();

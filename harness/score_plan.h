@@ -22,6 +22,7 @@ struct ScorePlan {
   std::vector<ScoringUnit> units;
   std::int64_t scored_tokens = 0;
   std::int64_t skipped_units = 0;           // documents or chunks without a token to score
+  std::int64_t dropped_tokens = 0;          // the end of a packed stream that fills no chunk
   std::optional<double> entropy_per_token;  // the truth in nats, where the task's law is known
 };
 

@@ -13,6 +13,8 @@ using Maker = std::unique_ptr<Metric> (*)(const MetricOptions& options);
 
 template <LikelihoodQuantity quantity>
 std::unique_ptr<Metric> make_likelihood(const MetricOptions& options) {
+  if (options.diffusion)
+    return std::make_unique<DiffusionLikelihoodMetric>(quantity, *options.diffusion);
   return std::make_unique<LikelihoodMetric>(quantity, options.exact);
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "metrics/diffusion_likelihood.h"
 #include "metrics/metric.h"
 
 namespace dlm {
@@ -14,6 +16,8 @@ struct MetricOptions {
   // Each row's nll is exact given the document (no Monte-Carlo draw): se_mc is 0. Otherwise it is
   // absent: one draw per document does not tell it from the error over documents.
   bool exact = true;
+  // Of rows that an estimator of a diffusion likelihood made, with their Monte-Carlo error.
+  std::optional<DiffusionLikelihoodOptions> diffusion;
 };
 
 // "nll", "perplexity", "bits_per_byte", "word_perplexity". Throws ConfigError for another name.

@@ -7,8 +7,9 @@
 
 namespace dlm {
 
-// Two estimates: `entropy`, the truth in nats/token, and `nll_minus_entropy` with its standard
-// error over documents and 95 % t interval; zero for an exact model of the source, in expectation.
-std::unique_ptr<Metric> make_truth_metric(double entropy_per_token);
+// Two estimates: `entropy`, the truth in nats/token, and `nll_minus_entropy`, `nll` (a metric that
+// gives one estimate in nats/token) less that truth with its errors and interval; zero for an exact
+// model of the source, in expectation.
+std::unique_ptr<Metric> make_truth_metric(double entropy_per_token, std::unique_ptr<Metric> nll);
 
 }  // namespace dlm

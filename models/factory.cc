@@ -1,5 +1,6 @@
 #include "models/factory.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
@@ -11,6 +12,7 @@
 #include "models/checkpoint/checkpoint.h"
 #include "models/diffusion_transformer/dit_config.h"
 #include "models/dit.h"
+#include "models/exact/exact_denoiser.h"
 #include "models/exact/exact_world.h"
 #include "models/gpt2.h"
 #include "models/llama.h"
@@ -45,16 +47,49 @@ constexpr std::array kDenoisers = {
     DenoiserEntry{"sedd", load_dit},
 };
 
+// What config.json says of the model.
+struct Kind {
+  std::string type;
+  bool causal = false;  // of a diffusion transformer: its autoregressive form
+  std::string where;
+};
+
+Kind kind_of(const Checkpoint& checkpoint) {
+  Kind kind;
+  kind.where = checkpoint.folder + "/config.json";
+  const Json config = parse_json(checkpoint.config_json, kind.where);
+  kind.type = dit_model_type(config, kind.where);
+  kind.causal = config.contains("causal") && config["causal"].is_boolean() && config["causal"];
+  return kind;
+}
+
+const DenoiserEntry* denoiser_entry(const Kind& kind) {
+  for (const DenoiserEntry& entry : kDenoisers) {
+    if (kind.type == entry.model_type && !kind.causal)
+      return &entry;
+  }
+  return nullptr;
+}
+
 std::unique_ptr<AutoregressiveModel> network_of(const Checkpoint& checkpoint,
                                                 const ModelOptions& options) {
-  const std::string where = checkpoint.folder + "/config.json";
-  const std::string type =
-      json_string(parse_json(checkpoint.config_json, where), "model_type", where);
+  const Kind kind = kind_of(checkpoint);
   for (const NetworkEntry& entry : kNetworks) {
-    if (type == entry.model_type)
+    if (kind.type == entry.model_type)
       return entry.load(checkpoint, options);
   }
-  throw unknown_name(where + ": model_type", type, known_model_types());
+  throw unknown_name(kind.where + ": model_type", kind.type, known_model_types());
+}
+
+std::unique_ptr<Denoiser> denoiser_of(const Checkpoint& checkpoint, const ModelOptions& options) {
+  const Kind kind = kind_of(checkpoint);
+  if (const DenoiserEntry* entry = denoiser_entry(kind))
+    return entry->load(checkpoint, options);
+  std::vector<std::string> known;
+  for (const DenoiserEntry& entry : kDenoisers) known.emplace_back(entry.model_type);
+  if (kind.causal && std::find(known.begin(), known.end(), kind.type) != known.end())
+    throw ConfigError(kind.where + ": causal", "true", "false; this is an autoregressive model");
+  throw unknown_name(kind.where + ": model_type of a diffusion model", kind.type, known);
 }
 
 // The last part of a path, whatever slashes follow it; with its parent where it says nothing
@@ -81,6 +116,7 @@ LoadedModel load_exact(const std::string& spec) {
   loaded.weights_sha256 = sha256_hex(world->spec());
   loaded.config_json = canonical_json({{"world", world->spec()}});
   loaded.model = std::move(world);
+  loaded.denoiser = make_exact_denoiser(spec);
   return loaded;
 }
 
@@ -93,9 +129,14 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
   LoadedModel loaded;
   loaded.name = folder_name(spec);
   loaded.config_json = checkpoint.config_json;
-  loaded.tokenizer = load_tokenizer(spec);
+  const std::string& tokenizer = options.tokenizer.empty() ? spec : options.tokenizer;
+  if (!options.tokenizer.empty() || has_tokenizer_files(spec))
+    loaded.tokenizer = load_tokenizer(tokenizer);
   loaded.weights_sha256 = checkpoint.weights_sha256();
-  loaded.model = network_of(checkpoint, options);
+  if (denoiser_entry(kind_of(checkpoint)) != nullptr)
+    loaded.denoiser = denoiser_of(checkpoint, options);
+  else
+    loaded.model = network_of(checkpoint, options);
   return loaded;
 }
 
@@ -108,22 +149,20 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
 
 std::unique_ptr<Denoiser> load_denoiser(const std::string& spec, const ModelOptions& options) {
   if (is_exact(spec))
-    throw ConfigError("denoiser", spec, "a folder");
-  const Checkpoint checkpoint = Checkpoint::open(spec);
-  const std::string where = checkpoint.folder + "/config.json";
-  const std::string type = dit_model_type(parse_json(checkpoint.config_json, where), where);
-  std::vector<std::string> known;
-  for (const DenoiserEntry& entry : kDenoisers) {
-    if (type == entry.model_type)
-      return entry.load(checkpoint, options);
-    known.emplace_back(entry.model_type);
-  }
-  throw unknown_name(where + ": model_type", type, known);
+    return make_exact_denoiser(spec);
+  return denoiser_of(Checkpoint::open(spec), options);
+}
+
+bool is_denoiser_folder(const std::string& folder) {
+  return !is_exact(folder) && denoiser_entry(kind_of(Checkpoint::open(folder))) != nullptr;
 }
 
 std::vector<std::string> known_model_types() {
   std::vector<std::string> types;
   for (const NetworkEntry& entry : kNetworks) types.emplace_back(entry.model_type);
+  for (const DenoiserEntry& entry : kDenoisers) types.emplace_back(entry.model_type);
+  std::sort(types.begin(), types.end());
+  types.erase(std::unique(types.begin(), types.end()), types.end());
   return types;
 }
 

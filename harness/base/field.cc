@@ -41,6 +41,14 @@ Number checked_number(std::string_view key, std::string_view text, std::optional
   return *number;
 }
 
+// A number, or a percentage: "0.5%" is 0.005.
+std::optional<double> parse_share(std::string_view text) {
+  if (!text.ends_with('%'))
+    return parse_double(text);
+  const std::optional<double> percent = parse_double(text.substr(0, text.size() - 1));
+  return percent ? std::optional(*percent / 100) : std::nullopt;
+}
+
 std::string checked_choice(std::string_view key, std::string_view text, const FieldLimits& limits) {
   const auto& choices = limits.choices;
   if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
@@ -84,7 +92,7 @@ FieldValue parse_field_text(std::string_view key, std::string_view text, const F
                 checked_number(key, text, parse_uint(text), limits, "a non-negative whole number"));
           },
           [&](double) {
-            return FieldValue(checked_number(key, text, parse_double(text), limits, "a number"));
+            return FieldValue(checked_number(key, text, parse_share(text), limits, "a number"));
           },
           [&](bool) { return FieldValue(checked_bool(key, text)); },
           [&](const std::vector<std::string>&) {

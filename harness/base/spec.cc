@@ -37,6 +37,17 @@ std::vector<Row> model_rows() {
       {"linear_backend", 0, "matrix products by aten or onednn; auto = a fixed rule (see doctor)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.linear_backend; }),
        one_of({"auto", "aten", "onednn"}), Identity::kPart},
+      {"tokenizer", 0, "tokenizer folder, or data:FOLDER; empty = in the model folder",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.tokenizer; }), any(), Identity::kNot},
+      {"parameterization", 0, "what a diffusion transformer's output means; auto = by its config",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.parameterization; }),
+       one_of({"auto", "subs", "sedd"}), Identity::kPart},
+      {"noise_convention", 0,
+       "how it is told the noise level: clipped (bd3lms) or smoothed (mdlm, SEDD)",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.noise_convention; }),
+       one_of({"auto", "clipped", "smoothed"}), Identity::kPart},
+      {"any_block_size", 0, "allow a block size that the model was not trained with",
+       Get<bool>([](RunSpec & s) -> auto& { return s.any_block_size; }), any(), Identity::kPart},
       {"batch_size", 'b', "sequences in one network pass",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.batch_size; }), range(1, 65536),
        Identity::kPart},
@@ -81,6 +92,62 @@ std::vector<Row> score_rows() {
   };
 }
 
+// The option of a row is the last part of its key.
+std::vector<Row> estimator_rows() {
+  return {
+      {"estimator.estimator", 'e',
+       "exact (autoregressive), stratified, reference (as published), enumerate, order; auto = "
+       "exact, stratified for masked diffusion, reference for score entropy",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.name; }),
+       one_of({"auto", "exact", "reference", "stratified", "enumerate", "order"}), Identity::kPart},
+      {"estimator.block_size", 0, "L'; 0 = as the model was trained",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.block_size; }),
+       range(0, 1 << 24), Identity::kPart},
+      {"estimator.draws", 0,
+       "masks drawn for every block; 0 = the number that makes the target cheapest, or 2",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.draws; }), range(0, 65536),
+       Identity::kPart},
+      {"estimator.replicates", 0,
+       "independent groups of draws, from which the Monte-Carlo error is told; 0 = the "
+       "estimator's own",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.replicates; }),
+       range(0, 65536), Identity::kPart},
+      {"estimator.t_min", 0, "lowest noise level; -1 = 0.001 for reference, else 0",
+       Get<double>([](RunSpec & s) -> auto& { return s.estimator.t_min; }), range(-1, 1),
+       Identity::kPart},
+      {"estimator.t_max", 0, "highest noise level",
+       Get<double>([](RunSpec & s) -> auto& { return s.estimator.t_max; }), range(0, 1),
+       Identity::kPart},
+      {"estimator.first_token", 0,
+       "the first token of a sequence: clean (given, not scored) or scored; auto = scored where "
+       "the model defines it",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.first_token; }),
+       one_of({"auto", "clean", "scored"}), Identity::kPart},
+      {"estimator.strata", 0,
+       "reference: strata of t rotated at random per sequence, or tied to row and block as "
+       "published",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.strata; }),
+       one_of({"rotated", "published"}), Identity::kPart},
+      {"estimator.strata_rows", 0, "published strata: sequences that share them",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.strata_rows; }),
+       range(0, 65536), Identity::kPart},
+      {"estimator.schedule", 0, "reference: noise schedule",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.schedule; }),
+       one_of({"linear", "square", "square_root", "log", "cosine", "mdlm"}), Identity::kPart},
+      {"estimator.reveal_order", 0,
+       "order: left_to_right, right_to_left, spread, or positions of a block separated by ':'",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.reveal_order; }), any(),
+       Identity::kPart},
+      {"estimator.reveal_per_step", 0, "order: tokens revealed together",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.reveal_per_step; }),
+       range(1, 1 << 24), Identity::kPart},
+      {"estimator.target_ci", 0,
+       "stop when the 95 % interval of the perplexity is within this of it, say 0.5%; 0 = never",
+       Get<double>([](RunSpec & s) -> auto& { return s.estimator.target_ci; }), range(0, 1),
+       Identity::kPart},
+  };
+}
+
 std::vector<Row> sampler_rows() {
   return {
       {"sampler.max_new_tokens", 0, "stop after this many tokens",
@@ -112,9 +179,11 @@ std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
 
 const FieldTable<RunSpec>& run_fields(SpecPart part) {
   static const FieldTable<RunSpec> model(model_rows());
-  static const FieldTable<RunSpec> score(joined(model_rows(), score_rows()));
+  static const FieldTable<RunSpec> score(
+      joined(joined(model_rows(), score_rows()), estimator_rows()));
   static const FieldTable<RunSpec> generate(joined(model_rows(), sampler_rows()));
-  static const FieldTable<RunSpec> all(joined(joined(model_rows(), score_rows()), sampler_rows()));
+  static const FieldTable<RunSpec> all(
+      joined(joined(joined(model_rows(), score_rows()), estimator_rows()), sampler_rows()));
   switch (part) {
     case SpecPart::kModel:
       return model;

@@ -18,6 +18,23 @@ struct ScoringSpec {
   std::string bos = "auto";  // auto, add, none: whether the first token is conditioned on BOS
 };
 
+// How the likelihood of a diffusion model is estimated (models/diffusion/estimator.h).
+struct EstimatorSpec {
+  std::string name = "auto";    // auto, exact, reference, stratified, enumerate, order
+  std::int64_t block_size = 0;  // L'; 0 = as the model was trained
+  std::int64_t draws = 0;       // masks drawn for every block; 0 = chosen
+  std::int64_t replicates = 0;  // independent groups of draws; 0 = the estimator's own
+  double t_min = -1;            // -1 = the estimator's own
+  double t_max = 1;
+  std::string first_token = "auto";  // auto, clean, scored
+  std::string strata = "rotated";    // rotated, published
+  std::int64_t strata_rows = 0;      // published: sequences of a batch that share strata
+  std::string schedule = "linear";
+  std::string reveal_order = "left_to_right";
+  std::int64_t reveal_per_step = 1;
+  double target_ci = 0;  // stop at this relative half-width of the perplexity's interval; 0 = never
+};
+
 struct SamplerSpec {
   std::int64_t max_new_tokens = 256;
   double temperature = 1.0;           // 0 = argmax
@@ -34,11 +51,16 @@ struct RunSpec {
   std::string detokenizer = "auto";             // auto = the named set's own
   std::int64_t limit = 0;                       // documents; 0 = all
   ScoringSpec scoring;
+  EstimatorSpec estimator;
   SamplerSpec sampler;
   std::int64_t batch_size = 8;
   std::string dtype = "f32";
   std::string device = "cpu";
   std::string linear_backend = "auto";
+  std::string tokenizer;                  // folder; empty = the model's own
+  std::string parameterization = "auto";  // of a diffusion transformer: auto, subs, sedd
+  std::string noise_convention = "auto";  // auto, clipped, smoothed
+  bool any_block_size = false;            // allow an L' that the model was not trained with
   std::uint64_t seed = 1;
   std::int64_t threads = 0;  // 0 = every core
 };

@@ -26,6 +26,8 @@ int run_command(const Arguments& args);
 int list_command(const Arguments& args);
 int show_command(const Arguments& args);
 int export_command(const Arguments& args);
+int schedule_command(const Arguments& args);
+int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);

@@ -51,17 +51,17 @@ void add_scored_run_options(CommandOptions& cli) {
   cli.flag("fresh", "score again even where the store has the result");
 }
 
-int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {
+int record_finished_run(const ParsedOptions& options, const FinishedRun& run) {
   check_output_format(options);
   const auto store = open_store(options);
   const Restart restart = options.has("fresh") ? Restart::kFresh : Restart::kResume;
-  const OpenedRun opened = store->begin_run(header_of(run), restart);
+  const OpenedRun opened = store->begin_run(run.header, restart);
   if (opened.state == RunState::kBusy) {
     log_warning(fmt::format("another process is storing it now: {}", opened.owner));
     return kExitRunFailed;
   }
   if (opened.state == RunState::kDone) {
-    log_info("stored already (run {}; --fresh scores again)", opened.run_id);
+    log_info("stored already (run {}; --fresh measures again)", opened.run_id);
   } else {
     // Rows and run end in separate transactions: what a killed process stored is not added twice.
     if (store->rows(opened.run_id).empty())
@@ -70,12 +70,18 @@ int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {
     RunEnd end;
     end.peak_rss_bytes = peak_resident_bytes();
     end.threads = threads_in_use();
-    for (const ExampleRow& row : run.rows) end.wall_ns += row.wall_ns;
+    end.wall_ns = run.wall_ns;
     store->finish_run(opened.run_id, end);
   }
   const std::vector<std::string> ids{opened.run_id};
   fmt::print("{}", render(estimates_table(*store, ids), options.get("output", "md")));
   return kExitOk;
+}
+
+int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {
+  FinishedRun finished{header_of(run), run.rows, run.estimates, run.definitions, 0};
+  for (const ExampleRow& row : run.rows) finished.wall_ns += row.wall_ns;
+  return record_finished_run(options, finished);
 }
 
 }  // namespace dlm

@@ -7,6 +7,7 @@
 #include "harness/base/json.h"
 #include "harness/base/record.h"
 #include "harness/cli.h"
+#include "results/store.h"
 
 namespace dlm {
 
@@ -25,11 +26,23 @@ struct ScoredRun {
   std::vector<MetricDefinition> definitions;
 };
 
-// Adds --db, --output and --fresh, which record_scored_run reads.
+// Adds --db, --output and --fresh, which the functions below read.
 void add_scored_run_options(CommandOptions& cli);
+
+// A run that is measured already, whatever it measured.
+struct FinishedRun {
+  RunHeader header;
+  std::vector<ExampleRow> rows;
+  std::vector<Estimate> estimates;
+  std::vector<MetricDefinition> definitions;
+  std::int64_t wall_ns = 0;
+};
 
 // Stores the run, or finds the one with the same identity (then nothing is written unless --fresh),
 // and prints its table to stdout. Returns the exit code. Throws ConfigError, DataError.
+int record_finished_run(const ParsedOptions& options, const FinishedRun& run);
+
+// The same of scored text.
 int record_scored_run(const ParsedOptions& options, const ScoredRun& run);
 
 }  // namespace dlm

@@ -133,15 +133,16 @@ ScheduleSearch search_clipped_schedule(
   ScheduleSearch search;
   std::vector<double> means;
   for (const NoiseInterval& interval : candidate_intervals(options.grid, options.block_size)) {
-    double sum = 0;
+    std::vector<double> variances;
     std::uint64_t example = 0;
     for (const auto& sequences : used) {
-      sum += nelbo_variance(losses_of(denoiser, {sequences, example}, interval, options),
-                            options.block_size);
+      variances.push_back(nelbo_variance(
+          losses_of(denoiser, {sequences, example}, interval, options), options.block_size));
       example += sequences.size();
     }
-    means.push_back(sum / static_cast<double>(used.size()));
-    search.intervals.push_back({interval, means.back()});
+    const MeanEstimate mean = mean_estimate(variances);
+    means.push_back(mean.value);
+    search.intervals.push_back({interval, mean.value, mean.std_error});
   }
   search.best = smallest_variance(means);
   return search;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -52,7 +53,8 @@ struct ClippedSearchOptions {
 
 struct IntervalVariance {
   NoiseInterval interval;
-  double mean = 0;  // over batches of nelbo_variance
+  double mean = 0;                  // over batches of nelbo_variance
+  std::optional<double> std_error;  // of it, over batches; absent for a single one
 };
 
 struct ScheduleSearch {

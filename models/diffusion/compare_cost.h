@@ -1,6 +1,7 @@
 // How many network passes two estimators need for the same Monte-Carlo standard error.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -13,13 +14,13 @@ struct CostQuestion {
   std::span<const std::uint64_t> examples;  // their numbers
   EstimatorOptions baseline;
   EstimatorOptions candidate;
+  std::int64_t repeats = 32;  // estimates of each, under seeds of their own
 };
 
-// One estimator's side: a replicate is the least that it can be asked for, so variance times passes
-// is what precision costs.
+// One estimator's side: variance times passes is what precision costs.
 struct EstimatorCost {
-  double variance = 0;  // Monte-Carlo, of the sum of all sequences' nats, one replicate each
-  double passes = 0;    // masks of a whole sequence in one replicate
+  double variance = 0;  // of one estimate of the sum of all sequences' nats, over its repeats
+  double passes = 0;    // masks of a whole sequence in one estimate
   PassCounts counts;    // all that was spent here to find out
 };
 
@@ -30,8 +31,8 @@ struct CostComparison {
   std::optional<double> std_error;  // of the ratio, over sequences; absent for fewer than two
 };
 
-// Throws ConfigError where an estimator has fewer than two replicates, and so no known error, or
-// where the candidate's variance comes out as 0.
+// Throws ConfigError for fewer than two repeats, an estimator that draws no masks, or where the
+// candidate's variance comes out as 0.
 CostComparison compare_cost(const Denoiser& denoiser, const CostQuestion& question);
 
 }  // namespace dlm

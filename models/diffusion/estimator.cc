@@ -11,6 +11,7 @@
 #include "models/diffusion/query_queue.h"
 #include "models/diffusion/reference.h"
 #include "models/diffusion/stratified.h"
+#include "models/diffusion/token_control.h"
 
 namespace dlm {
 namespace {
@@ -56,8 +57,11 @@ std::vector<Run> runs_of(std::span<const std::vector<std::int64_t>> sequences,
 
 // Per sequence of a run: the value of each replicate, and the masks counted.
 struct RunSums {
+  std::int64_t block_size = 1;
   std::vector<std::vector<double>> values;
   std::vector<std::int64_t> queries;
+  std::vector<std::int64_t> masked;
+  std::vector<TokenControl> controls;  // where the estimator has them
 
   void add(const WeightedQuery& query, std::span<const double> terms) {
     double sum = 0;
@@ -68,6 +72,13 @@ struct RunSums {
     const auto s = static_cast<std::size_t>(query.query.sequence);
     values[s][static_cast<std::size_t>(query.replicate)] += query.weight * sum;
     ++queries[s];
+    masked[s] += std::ssize(terms);
+    if (controls.empty())
+      return;
+    const MaskQuery& mask = query.query;
+    for (std::size_t j = 0; j < terms.size(); ++j)
+      controls[s].add(query.replicate, mask.block * block_size + mask.masked[j], query.weight,
+                      terms[j]);
   }
 };
 
@@ -98,8 +109,15 @@ class LikelihoodLoop {
     const PassCounts encoded = denoiser_.counts();
     const auto replicates =
         static_cast<std::size_t>(std::max<std::int64_t>(1, estimator_->replicates()));
-    RunSums sums{std::vector(sequences.size(), std::vector<double>(replicates, 0.0)),
-                 std::vector<std::int64_t>(sequences.size(), 0)};
+    RunSums sums{where.block_size,
+                 std::vector(sequences.size(), std::vector<double>(replicates, 0.0)),
+                 std::vector<std::int64_t>(sequences.size(), 0),
+                 std::vector<std::int64_t>(sequences.size(), 0),
+                 {}};
+    if (has_control())
+      sums.controls.assign(sequences.size(),
+                           TokenControl(where.length, options_.first_token == "scored" ? 0 : 1,
+                                        estimator_->replicates()));
     QueryQueue queue(
         denoiser_, *context, options_.chunk_positions,
         [&](const WeightedQuery& query, std::span<const double> terms) { sums.add(query, terms); });
@@ -110,10 +128,15 @@ class LikelihoodLoop {
       estimator_->plan(shape, [&](WeightedQuery query) { queue.add(std::move(query)); });
     }
     queue.flush();
+    for (std::size_t s = 0; s < sums.controls.size(); ++s) {
+      const std::vector<double> corrections = sums.controls[s].corrections();
+      for (std::size_t g = 0; g < corrections.size(); ++g) sums.values[s][g] -= corrections[g];
+    }
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       SequenceEstimate estimate = summarise(sums.values[s], estimator_->replicates());
       estimate.tokens = where.length - (is_first_scored ? 0 : 1);
       estimate.queries = sums.queries[s];
+      estimate.masked = sums.masked[s];
       out.sequences.push_back(estimate);
     }
     out.clean += encoded - start;
@@ -121,6 +144,11 @@ class LikelihoodLoop {
   }
 
  private:
+  bool has_control() const {
+    return options_.name == "stratified" && options_.replicates > 1 && options_.t_min == 0 &&
+           options_.t_max == 1;
+  }
+
   const Denoiser& denoiser_;
   EstimatorOptions options_;
   std::unique_ptr<Estimator> estimator_;

@@ -110,6 +110,7 @@ struct SequenceEstimate {
   double m2 = 0;             // sum over replicates of (replicate's nats - nats)^2
   std::int64_t n_mc = 0;     // independent replicates; 0 = exact, 1 = error unknown
   std::int64_t queries = 0;  // masks evaluated, each of one block
+  std::int64_t masked = 0;   // their hidden tokens: rows of the head
 };
 
 struct LikelihoodEstimates {

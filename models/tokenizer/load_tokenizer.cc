@@ -176,4 +176,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   return make_pipeline(std::move(parts));
 }
 
+bool has_tokenizer_files(const std::string& folder) {
+  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt"}) {
+    if (file_exists(folder + "/" + name))
+      return true;
+  }
+  return false;
+}
+
 }  // namespace dlm

@@ -61,4 +61,7 @@ class Tokenizer {
 // vocab.json without merges.txt).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
+// Whether the folder holds a file that load_tokenizer begins with.
+bool has_tokenizer_files(const std::string& folder);
+
 }  // namespace dlm

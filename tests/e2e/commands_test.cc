@@ -13,22 +13,11 @@
 #include "models/checkpoint/safetensors.h"
 #include "tests/support/data.h"
 #include "tests/support/process.h"
+#include "tests/support/stored_tensors.h"
 #include "tests/support/tiny_model.h"
 
 namespace dlm::testing {
 namespace {
-
-std::map<std::string, TensorView> tensors_of(const std::string& path) {
-  std::map<std::string, TensorView> tensors;
-  for (TensorView& view : open_safetensors(path)) tensors.emplace(view.name, view);
-  return tensors;
-}
-
-std::vector<float> floats_of(const TensorView& view) {
-  std::vector<float> values(view.bytes.size() / sizeof(float));
-  std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
-  return values;
-}
 
 // Largest difference of two f32 tensors of the same size.
 double largest_difference(const TensorView& a, const TensorView& b) {

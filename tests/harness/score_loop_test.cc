@@ -34,10 +34,11 @@ std::map<std::string, ExampleRow> score(const ExactWorld& world,
                                         std::int64_t batch_size,
                                         const std::set<std::string>& done = {}) {
   std::map<std::string, ExampleRow> rows;
-  score_units(world, units, make_batches(units, batch_size), done,
+  score_units(*make_autoregressive_scorer(world), units, make_batches(units, batch_size), done,
               [&](std::span<const ExampleRow> finished, std::int64_t) {
                 for (const ExampleRow& row : finished)
                   EXPECT_TRUE(rows.emplace(row.doc_id, row).second);
+                return Continue::kYes;
               });
   return rows;
 }

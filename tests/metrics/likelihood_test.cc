@@ -35,7 +35,7 @@ constexpr double kT2 = 4.3026527297494618;
 const double kStdError = std::sqrt(3.36) / 10;
 
 Estimate computed(const char* name, const std::vector<ExampleRow>& rows, bool exact = true) {
-  const auto estimates = make_metric(name, {exact})->compute(rows);
+  const auto estimates = make_metric(name, {exact, {}})->compute(rows);
   EXPECT_EQ(estimates.size(), 1U);
   return estimates.at(0);
 }

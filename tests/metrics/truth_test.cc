@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "metrics/factory.h"
+
 namespace dlm {
 namespace {
 
@@ -20,7 +22,7 @@ ExampleRow row(const char* id, double nll, std::int64_t tokens) {
 // token.
 TEST(TruthMetric, StatesTheGapWithItsError) {
   const std::vector<ExampleRow> rows{row("a", 11, 10), row("b", 12, 10), row("c", 16, 10)};
-  const auto estimates = make_truth_metric(1.2)->compute(rows);
+  const auto estimates = make_truth_metric(1.2, make_metric("nll"))->compute(rows);
   ASSERT_EQ(estimates.size(), 2U);
   EXPECT_EQ(estimates[0].metric, "entropy");
   EXPECT_EQ(estimates[0].value, 1.2);
@@ -34,13 +36,13 @@ TEST(TruthMetric, StatesTheGapWithItsError) {
 
 TEST(TruthMetric, OneDocumentHasNoInterval) {
   const std::vector<ExampleRow> rows{row("a", 11, 10)};
-  const auto estimates = make_truth_metric(1.2)->compute(rows);
+  const auto estimates = make_truth_metric(1.2, make_metric("nll"))->compute(rows);
   EXPECT_FALSE(estimates[1].se_data.has_value());
   EXPECT_FALSE(estimates[1].ci_low.has_value());
 }
 
 TEST(TruthMetric, DefinesWhatItComputes) {
-  const auto metric = make_truth_metric(1.0);
+  const auto metric = make_truth_metric(1.0, make_metric("nll"));
   const auto definitions = metric->definitions();
   ASSERT_EQ(definitions.size(), 2U);
   EXPECT_EQ(definitions[0].metric, "entropy");

@@ -1,0 +1,31 @@
+#include "harness/commands/measured_sequences.h"
+
+#include "harness/base/error.h"
+#include "harness/runner.h"
+
+namespace dlm {
+
+PreparedRun prepare_measurement(RunSpec spec, ModelCache& models) {
+  const LoadedModel& model = models.load(spec);
+  if (model.denoiser == nullptr)
+    throw ConfigError("model", spec.model, "a diffusion model or an exact world");
+  if (model.model != nullptr && spec.estimator.name == "auto")
+    spec.estimator.name = "stratified";
+  return prepare_run(spec, models);
+}
+
+MeasuredSequences measured_sequences(const PreparedRun& run) {
+  MeasuredSequences sequences;
+  for (const ScoringUnit& unit : run.plan.units) {
+    for (const ScoringWindow& window : unit.windows) {
+      if (!sequences.ids.empty() && window.ids.size() != sequences.ids.front().size())
+        throw ConfigError("scoring.packing", run.spec.scoring.packing,
+                          "packed: all sequences must be of one length");
+      sequences.examples.push_back(sequences.ids.size());
+      sequences.ids.push_back(window.ids);
+    }
+  }
+  return sequences;
+}
+
+}  // namespace dlm

@@ -1,0 +1,33 @@
+// Which likelihood a run computes: from its settings and its model to an estimator.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "harness/base/spec.h"
+#include "models/diffusion/estimator.h"
+#include "models/factory.h"
+#include "tasks/windows.h"
+
+namespace dlm {
+
+// Whether the run goes through an estimator of a diffusion likelihood. An exact world is scored
+// token after token unless an estimator is named. Throws ConfigError for an estimator that the
+// model does not have.
+bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model);
+
+// Whether the first token of a sequence is scored: as asked, else where the model defines it.
+bool scores_first_token(const RunSpec& spec, const LoadedModel& model);
+
+// Of a run that scores_by_diffusion. draws = 0 becomes 2, the least that tells the Monte-Carlo
+// error (1 where there is nothing to draw or only one mask). Throws ConfigError.
+EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model);
+
+// What stands beside the numbers: "stratified, L' = 4, 2 draws".
+std::string estimator_text(const EstimatorOptions& options);
+
+// SHA-256 over the masks' law and the ids of all units: two runs with one key score the same
+// tokens under the same masks, so their rows differ by the models alone.
+std::string run_pairing_key(const EstimatorOptions& options, std::span<const ScoringUnit> units);
+
+}  // namespace dlm

@@ -1,0 +1,124 @@
+#include "harness/score_run.h"
+
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "harness/base/error.h"
+#include "harness/base/log.h"
+#include "harness/base/stats.h"
+#include "harness/progress.h"
+#include "harness/score_loop.h"
+#include "harness/window_scorer.h"
+#include "models/diffusion/draw_plan.h"
+#include "models/runtime.h"
+
+namespace dlm {
+namespace {
+
+std::string live_note(const RunningRatio& running) {
+  const auto estimate = running.estimate();
+  if (!estimate)
+    return "no document finished yet";
+  const auto half = running.half_width();
+  return half ? fmt::format("nll {:.4f} ± {:.4f}", estimate->value, *half)
+              : fmt::format("nll {:.4f}", estimate->value);
+}
+
+std::unique_ptr<WindowScorer> make_scorer(const PreparedRun& run,
+                                          const std::optional<EstimatorOptions>& estimator) {
+  if (estimator)
+    return make_diffusion_scorer(*run.model->denoiser, *estimator);
+  return make_autoregressive_scorer(*run.model->model);
+}
+
+// Rows as they come: into the store, the line on the terminal, and the stopping rule.
+class RowKeeper {
+ public:
+  RowKeeper(const PreparedRun& run, Store& store, const std::string& run_id)
+      : store_(store),
+        run_id_(run_id),
+        progress_(fmt::format("{} on {}", run.header.model_name, run.plan.task_name), "tokens", 0,
+                  static_cast<double>(run.plan.scored_tokens)) {
+    if (run.spec.estimator.target_ci > 0)
+      rule_.emplace(TargetInterval{.relative = run.spec.estimator.target_ci});
+  }
+
+  // A row that an earlier process stored.
+  void recall(const ExampleRow& row) {
+    tokens_ += row.tokens;
+    count(row);
+  }
+
+  // Rows after the one that met the target are left out, so where a run stops does not depend on
+  // its batches.
+  Continue keep(std::span<const ExampleRow> rows, std::int64_t tokens) {
+    std::size_t kept = 0;
+    while (kept < rows.size() && !is_met_) count(rows[kept++]);
+    if (kept > 0)
+      store_.add_rows(run_id_, rows.first(kept));
+    tokens_ += tokens;
+    progress_.update(static_cast<double>(tokens_), live_note(running_));
+    return is_met_ ? Continue::kNo : Continue::kYes;
+  }
+
+  bool is_met() const { return is_met_; }
+
+  std::int64_t documents() const { return documents_; }
+
+ private:
+  void count(const ExampleRow& row) {
+    ++documents_;
+    running_.add(row.nll, static_cast<double>(row.tokens));
+    if (rule_)
+      is_met_ = rule_->add(row.nll, static_cast<double>(row.tokens));
+  }
+
+  Store& store_;
+  const std::string& run_id_;
+  Progress progress_;
+  RunningRatio running_;
+  std::optional<StoppingRule> rule_;
+  std::int64_t tokens_ = 0;
+  std::int64_t documents_ = 0;
+  bool is_met_ = false;
+};
+
+}  // namespace
+
+void score_missing(const PreparedRun& run, const std::optional<EstimatorOptions>& estimator,
+                   Store& store, const std::string& run_id) {
+  std::map<std::string, ExampleRow> stored;
+  for (ExampleRow& row : store.rows(run_id)) stored.emplace(row.doc_id, std::move(row));
+  RowKeeper keeper(run, store, run_id);
+  std::set<std::string> done;
+  for (const ScoringUnit& unit : run.plan.units) {
+    const auto row = stored.find(unit.id);
+    if (row == stored.end())
+      continue;
+    done.insert(unit.id);
+    keeper.recall(row->second);
+  }
+  if (!done.empty())
+    log_info("resuming {}: {} of {} examples are stored", run_id, done.size(),
+             run.plan.units.size());
+  const bool has_target = run.spec.estimator.target_ci > 0;
+  if (!keeper.is_met()) {
+    const auto batches = make_batches(run.plan.units, run.spec.batch_size,
+                                      has_target ? BatchOrder::kAsPlanned : BatchOrder::kByLength);
+    score_units(*make_scorer(run, estimator), run.plan.units, batches, done,
+                [&](std::span<const ExampleRow> rows, std::int64_t scored) {
+                  return keeper.keep(rows, scored);
+                });
+  }
+  synchronise(run.spec.device);
+  if (has_target && keeper.is_met())
+    log_info("{}: the target was met after {} of {} documents", run_id, keeper.documents(),
+             run.plan.units.size());
+  else if (has_target)
+    log_warning(
+        fmt::format("{}: all {} documents did not meet the target", run_id, keeper.documents()));
+}
+
+}  // namespace dlm
