@@ -60,6 +60,10 @@ bool scores_first_token(const RunSpec& spec, const LoadedModel& model) {
   return rule == "scored";
 }
 
+bool draws_are_alike(const EstimatorOptions& options) {
+  return options.block_size == 1 && (options.name == "stratified" || options.t_min == 1);
+}
+
 EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model) {
   const EstimatorSpec& asked = spec.estimator;
   const Denoiser& denoiser = *model.denoiser;
@@ -68,11 +72,11 @@ EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model
   options.name = asked.name != "auto" ? asked.name : is_sedd ? "reference" : "stratified";
   options.block_size = block_size_of(spec, denoiser);
   options.seed = spec.seed;
+  options.t_min = asked.t_min;
   options.draws = std::max<std::int64_t>(1, asked.draws);
-  if (asked.draws == 0 && has_draws(options) && options.block_size != 1)
+  if (asked.draws == 0 && has_draws(options) && !draws_are_alike(options))
     options.draws = 2;
   options.replicates = asked.replicates;
-  options.t_min = asked.t_min;
   options.t_max = asked.t_max;
   options.first_token = scores_first_token(spec, model) ? "scored" : "clean";
   options.strata = asked.strata;

@@ -19,8 +19,11 @@ bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model);
 // Whether the first token of a sequence is scored: as asked, else where the model defines it.
 bool scores_first_token(const RunSpec& spec, const LoadedModel& model);
 
+// Whether every draw of a block is the same: one token a block, masked with certainty.
+bool draws_are_alike(const EstimatorOptions& options);
+
 // Of a run that scores_by_diffusion. draws = 0 becomes 2, the least that tells the Monte-Carlo
-// error (1 where there is nothing to draw or only one mask). Throws ConfigError.
+// error (1 where there is nothing to draw, or draws_are_alike). Throws ConfigError.
 EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model);
 
 // What stands beside the numbers: "stratified, L' = 4, 2 draws".

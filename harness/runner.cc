@@ -14,7 +14,6 @@
 #include "harness/score_run.h"
 #include "harness/window_scorer.h"
 #include "metrics/factory.h"
-#include "metrics/truth.h"
 #include "models/runtime.h"
 
 namespace dlm {
@@ -75,19 +74,23 @@ std::int64_t nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
-// "auto" is every likelihood metric that the task has a size for: documents drawn from a source
-// have no text.
+// "auto" is every metric that the task has what it takes for: documents drawn from a source have
+// no text, but a known entropy.
 std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan) {
   if (spec.metrics != std::vector<std::string>{"auto"})
     return spec.metrics;
-  if (plan.task_kind == "draws")
-    return {"nll", "perplexity"};
-  return metric_names();
+  std::vector<std::string> names = {"nll", "perplexity"};
+  if (plan.task_kind != "draws")
+    names.insert(names.end(), {"bits_per_byte", "word_perplexity"});
+  if (plan.entropy_per_token)
+    names.insert(names.end(), {"entropy", "nll_minus_entropy"});
+  return names;
 }
 
 MetricOptions metric_options(const PreparedRun& run,
                              const std::optional<EstimatorOptions>& estimator) {
   MetricOptions options;
+  options.entropy_per_token = run.plan.entropy_per_token;
   if (estimator) {
     const LikelihoodKind kind = likelihood_kind(*estimator, run.model->denoiser->loss());
     std::string text = estimator_text(*estimator);
@@ -109,8 +112,6 @@ void estimate(const PreparedRun& run, const std::optional<EstimatorOptions>& est
     for (MetricDefinition& one : metric.definitions()) definitions.push_back(std::move(one));
   };
   for (const std::string& name : metric_list(run.spec, run.plan)) add(*make_metric(name, options));
-  if (run.plan.entropy_per_token)
-    add(*make_truth_metric(*run.plan.entropy_per_token, make_metric("nll", options)));
   store.add_estimates(run_id, estimates, definitions);
 }
 
@@ -153,7 +154,7 @@ PreparedRun prepare_run(const RunSpec& spec, ModelCache& models) {
     check_block_windows(run.plan.units, *run.estimator, *run.model->denoiser);
   }
   for (const std::string& name : metric_list(spec, run.plan))
-    (void)make_metric(name);  // an unknown name ends it here
+    (void)make_metric(name, metric_options(run, run.estimator));  // what is unknown ends it here
   run.header = make_header(run);
   return run;
 }

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "harness/base/error.h"
+#include "harness/estimator_settings.h"
 
 namespace dlm {
 namespace {
@@ -41,7 +42,7 @@ class DiffusionScorer : public WindowScorer {
       : denoiser_(denoiser),
         options_(options),
         estimator_(make_estimator(options, denoiser.loss())),
-        is_exact_(likelihood_kind(options, denoiser.loss()) == LikelihoodKind::kExact) {}
+        is_exact_(draws_are_alike(options)) {}
 
   std::vector<WindowScore> score(std::span<const WindowJob> jobs) const override {
     std::vector<std::vector<std::int64_t>> sequences;
@@ -78,8 +79,7 @@ class DiffusionScorer : public WindowScorer {
   const Denoiser& denoiser_;
   EstimatorOptions options_;
   std::unique_ptr<Estimator> estimator_;
-  // One token a block with every mask drawn: draws differ by rounding alone.
-  bool is_exact_;
+  bool is_exact_;  // draws differ by rounding alone
 };
 
 void check_ids(std::span<const std::int64_t> ids, const std::string& unit,

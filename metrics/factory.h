@@ -18,9 +18,11 @@ struct MetricOptions {
   bool exact = true;
   // Of rows that an estimator of a diffusion likelihood made, with their Monte-Carlo error.
   std::optional<DiffusionLikelihoodOptions> diffusion;
+  std::optional<double> entropy_per_token;  // nats, where the documents' source is known
 };
 
-// "nll", "perplexity", "bits_per_byte", "word_perplexity". Throws ConfigError for another name.
+// "nll", "perplexity", "bits_per_byte", "word_perplexity", "entropy", "nll_minus_entropy". Throws
+// ConfigError for another name, and for the last two where the entropy is not known.
 std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& options = {});
 
 std::vector<std::string> metric_names();

@@ -54,6 +54,7 @@ Differences differing_settings(Store& store, std::span<const std::string> run_id
   }
   names.erase("model");
   names.erase("task");
+  names.erase("metrics");  // changes no number
   for (const std::string& name : names) {
     std::set<std::string> values;
     for (auto& [run_id, settings] : differences.by_run) values.insert(settings[name]);

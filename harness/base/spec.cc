@@ -66,8 +66,8 @@ std::vector<Row> score_rows() {
        "draws:WORLD",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
-       "nll, perplexity, bits_per_byte, word_perplexity, separated by commas; auto = all that the "
-       "task has",
+       "nll, perplexity, bits_per_byte, word_perplexity, entropy, nll_minus_entropy, separated by "
+       "commas; auto = all that the task has",
        Get<std::vector<std::string>>([](RunSpec & s) -> auto& { return s.metrics; }), any(),
        Identity::kNot},
       {"detokenizer", 0, "text clean-up before tokenising; auto = the set's own",

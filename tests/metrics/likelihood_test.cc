@@ -35,7 +35,7 @@ constexpr double kT2 = 4.3026527297494618;
 const double kStdError = std::sqrt(3.36) / 10;
 
 Estimate computed(const char* name, const std::vector<ExampleRow>& rows, bool exact = true) {
-  const auto estimates = make_metric(name, {exact, {}})->compute(rows);
+  const auto estimates = make_metric(name, {exact, {}, {}})->compute(rows);
   EXPECT_EQ(estimates.size(), 1U);
   return estimates.at(0);
 }
@@ -142,13 +142,13 @@ TEST(Likelihood, RefusesRowsThatMeasureNothing) {
 
 TEST(MetricFactory, KnowsItsNamesAndDefinitions) {
   for (const std::string& name : metric_names()) {
-    const auto definitions = make_metric(name)->definitions();
+    const auto definitions = make_metric(name, {true, {}, 1.0})->definitions();
     ASSERT_EQ(definitions.size(), 1U);
     EXPECT_EQ(definitions[0].metric, name);
-    EXPECT_EQ(definitions[0].better, "lo");
+    EXPECT_EQ(definitions[0].better, name.ends_with("entropy") ? "none" : "lo");
     EXPECT_FALSE(definitions[0].unit.empty() || definitions[0].doc.empty());
   }
-  EXPECT_EQ(metric_names().size(), 4U);
+  EXPECT_EQ(metric_names().size(), 6U);
   try {
     make_metric("perplexty");
     FAIL() << "no error";
