@@ -341,11 +341,25 @@ TEST(Store, SpeedIsDerivedInAView) {
     row.tokens = 300;
     row.wall_ns = 250000000;
     row.counts = {60, 1000, 900, 50, 1e9};
+    row.canvas_tokens = row.kept_tokens = 0;
   }
   f.store->add_rows(run, rows);
-  EXPECT_EQ(f.csv("SELECT tokens_per_second_accepted AS a, tokens_per_second_canvas AS c, "
-                  "tokens_per_forward AS f, flops_per_second AS o, nfe, n_rows FROM v_speed"),
-            "a,c,f,o,nfe,n_rows\n1200,,5,4000000000,120,2\n");
+  const auto speed = [&f](const std::string& id) {
+    return f.csv(
+        "SELECT tokens_per_second_accepted AS a, tokens_per_second_canvas AS c, "
+        "tokens_per_forward AS f, flops_per_second AS o, nfe, n_rows FROM v_speed WHERE "
+        "run_id='" +
+        id + "'");
+  };
+  EXPECT_EQ(speed(run), "a,c,f,o,nfe,n_rows\n1200,,5,4000000000,120,2\n");
+  // Generated text counts by what of it is kept, not by what was scored.
+  for (ExampleRow& row : rows) {
+    row.canvas_tokens = 200;
+    row.kept_tokens = 150;
+  }
+  const std::string generated = f.begin("b");
+  f.store->add_rows(generated, rows);
+  EXPECT_EQ(speed(generated), "a,c,f,o,nfe,n_rows\n600,800,2.5,4000000000,120,2\n");
 }
 
 TEST(Store, PairsJoinOnUnchangedDocuments) {
