@@ -12,7 +12,8 @@ namespace dlm {
 // (U + j / m + frac(b g) / m) mod 1 of the law of k, g the golden ratio and U one uniform for each
 // group and sequence: the m draws of a block are equally spaced, and so are the blocks. The masks
 // of a group are consecutive arcs of one random order of the block's tokens, each a uniform
-// k-subset, together covering the tokens evenly. Options as resolved.
+// k-subset, together covering the tokens evenly. On the whole interval with two replicates or more,
+// estimate_likelihood adds a control variate (token_control.h). Options as resolved.
 std::unique_ptr<Estimator> make_stratified_estimator(const EstimatorOptions& options,
                                                      DenoiserLoss loss);
 
