@@ -26,13 +26,6 @@ std::string live_note(const RunningRatio& running) {
               : fmt::format("nll {:.4f}", estimate->value);
 }
 
-std::unique_ptr<WindowScorer> make_scorer(const PreparedRun& run,
-                                          const std::optional<EstimatorOptions>& estimator) {
-  if (estimator)
-    return make_diffusion_scorer(*run.model->denoiser, *estimator);
-  return make_autoregressive_scorer(*run.model->model);
-}
-
 // Rows as they come: into the store, the line on the terminal, and the stopping rule.
 class RowKeeper {
  public:
@@ -86,6 +79,13 @@ class RowKeeper {
 };
 
 }  // namespace
+
+std::unique_ptr<WindowScorer> make_scorer(const PreparedRun& run,
+                                          const std::optional<EstimatorOptions>& estimator) {
+  if (estimator)
+    return make_diffusion_scorer(*run.model->denoiser, *estimator);
+  return make_autoregressive_scorer(*run.model->model);
+}
 
 void score_missing(const PreparedRun& run, const std::optional<EstimatorOptions>& estimator,
                    Store& store, const std::string& run_id) {

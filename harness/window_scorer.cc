@@ -24,11 +24,13 @@ class AutoregressiveScorer : public WindowScorer {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       scores[i].nll = std::accumulate(nll[i].begin(), nll[i].end(), 0.0);
       scores[i].tokens = scored_tokens(windows[i]);
-      scores[i].passes = 1;
+      scores[i].passes = passes(windows[i]);
       scores[i].head_rows = scores[i].tokens;
     }
     return scores;
   }
+
+  std::int64_t passes(const ScoringWindow&) const override { return 1; }
 
   PassCounts counts() const override { return model_.counts(); }
 
@@ -55,19 +57,24 @@ class DiffusionScorer : public WindowScorer {
         estimate_likelihood(denoiser_, sequences, examples, options_);
     std::vector<WindowScore> scores;
     for (std::size_t i = 0; i < jobs.size(); ++i)
-      scores.push_back(score_of(estimates.sequences[i], std::ssize(sequences[i])));
+      scores.push_back(score_of(estimates.sequences[i], *jobs[i].window));
     return scores;
+  }
+
+  std::int64_t passes(const ScoringWindow& window) const override {
+    const std::int64_t length = std::ssize(window.ids);
+    const std::int64_t block = options_.block_size == 0 ? length : options_.block_size;
+    return estimator_->passes(block) + (length > block ? 1 : 0);
   }
 
   PassCounts counts() const override { return denoiser_.counts(); }
 
  private:
-  WindowScore score_of(const SequenceEstimate& estimate, std::int64_t length) const {
-    const std::int64_t block = options_.block_size == 0 ? length : options_.block_size;
+  WindowScore score_of(const SequenceEstimate& estimate, const ScoringWindow& window) const {
     WindowScore score;
     score.nll = estimate.nats;
     score.tokens = estimate.tokens;
-    score.passes = estimator_->passes(block) + (length > block ? 1 : 0);
+    score.passes = passes(window);
     score.head_rows = estimate.masked;
     if (!is_exact_) {
       score.nll_m2 = estimate.m2;

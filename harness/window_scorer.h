@@ -36,6 +36,9 @@ class WindowScorer {
   // Each window's score does not depend on its company. Throws as the model does.
   virtual std::vector<WindowScore> score(std::span<const WindowJob> jobs) const = 0;
 
+  // NFE of a window.
+  virtual std::int64_t passes(const ScoringWindow& window) const = 0;
+
   virtual PassCounts counts() const = 0;
 };
 

@@ -13,6 +13,7 @@
 #include "harness/data_root.h"
 #include "harness/progress.h"
 #include "harness/runner.h"
+#include "harness/score_run.h"
 #include "harness/suite.h"
 #include "models/runtime.h"
 #include "results/report.h"
@@ -79,8 +80,14 @@ int dry_run(const std::vector<RunSpec>& specs) {
   ModelCache models;
   for (const RunSpec& spec : specs) {
     const PreparedRun run = prepare_run(spec, models);
-    fmt::print("{}  key {}  examples {}  tokens {}\n", command_of(spec, SpecPart::kScore, "run"),
-               run.header.run_key.substr(0, 12), run.plan.units.size(), run.plan.scored_tokens);
+    const auto scorer = make_scorer(run, run.estimator);
+    std::int64_t passes = 0;
+    for (const ScoringUnit& unit : run.plan.units) {
+      for (const ScoringWindow& window : unit.windows) passes += scorer->passes(window);
+    }
+    fmt::print("{}  key {}  examples {}  tokens {}  NFE {}\n",
+               command_of(spec, SpecPart::kScore, "run"), run.header.run_key.substr(0, 12),
+               run.plan.units.size(), run.plan.scored_tokens, passes);
   }
   fmt::print("{} runs\n", specs.size());
   return kExitOk;
