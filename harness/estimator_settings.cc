@@ -4,6 +4,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "tasks/presets.h"
 
 namespace dlm {
 namespace {
@@ -51,13 +52,16 @@ bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model) {
 }
 
 bool scores_first_token(const RunSpec& spec, const LoadedModel& model) {
-  const std::string& rule = spec.estimator.first_token;
-  if (rule == "auto")
-    return model.info().scores_first_token;
-  if (!scores_by_diffusion(spec, model) && (rule == "scored") != model.info().scores_first_token)
-    throw ConfigError("estimator.first_token", rule,
-                      "auto: what an autoregressive model scores is set by scoring.bos");
-  return rule == "scored";
+  const std::string& asked = spec.estimator.first_token;
+  const bool is_defined = model.info().scores_first_token;
+  if (!scores_by_diffusion(spec, model)) {
+    if (asked != "auto" && (asked == "scored") != is_defined)
+      throw ConfigError("estimator.first_token", asked,
+                        "auto: what an autoregressive model scores is set by scoring.bos");
+    return is_defined;  // a preset's rule is for models that hide tokens
+  }
+  const std::string rule = with_preset(spec).estimator.first_token;
+  return rule == "auto" ? is_defined : rule == "scored";
 }
 
 bool draws_are_alike(const EstimatorOptions& options) {

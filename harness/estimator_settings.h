@@ -16,7 +16,8 @@ namespace dlm {
 // model does not have.
 bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model);
 
-// Whether the first token of a sequence is scored: as asked, else where the model defines it.
+// Whether the first token of a sequence is scored: as asked or as the preset has it, else where the
+// model defines it.
 bool scores_first_token(const RunSpec& spec, const LoadedModel& model);
 
 // Whether every draw of a block is the same: one token a block, masked with certainty.

@@ -12,6 +12,9 @@
 #include "harness/data_root.h"
 #include "harness/draws.h"
 #include "harness/estimator_settings.h"
+#include "harness/score_loop.h"
+#include "harness/window_settings.h"
+#include "tasks/presets.h"
 #include "tasks/text_task.h"
 
 namespace dlm {
@@ -85,79 +88,142 @@ Source text_source(const RunSpec& spec, const LoadedModel& model) {
   return source;
 }
 
-std::int64_t window_length(const RunSpec& spec, const ModelInfo& info,
-                           const std::vector<TokenizedDocument>& documents) {
-  if (info.max_length > 0 && spec.scoring.length > info.max_length) {
-    throw ConfigError("scoring.length", std::to_string(spec.scoring.length),
-                      fmt::format("this model holds at most {} positions", info.max_length));
-  }
-  if (spec.scoring.length > 0)
-    return spec.scoring.length;
-  if (info.max_length > 0)
-    return info.max_length;
+std::int64_t longest_of(const std::vector<TokenizedDocument>& documents) {
   std::size_t longest = 1;
   for (const TokenizedDocument& document : documents)
     longest = std::max(longest, document.ids.size());
-  return static_cast<std::int64_t>(longest) + 1;  // and a BOS
+  return static_cast<std::int64_t>(longest);
 }
 
-// The token that begins a text: the tokenizer's own, else the one that config.json names.
-std::optional<std::int64_t> bos_of(const RunSpec& spec, const LoadedModel& model) {
-  const ModelInfo& info = model.info();
-  if (spec.scoring.bos == "none" || (spec.scoring.bos == "auto" && scores_first_token(spec, model)))
-    return std::nullopt;
-  std::optional<std::int64_t> bos;
-  if (model.tokenizer != nullptr)
-    bos = model.tokenizer->bos_id();
-  if (!bos && info.bos_id >= 0)
-    bos = info.bos_id;
-  if (!bos && spec.scoring.bos == "add")
-    throw ConfigError("scoring.bos", "add", "this model has no BOS token");
-  return bos;
+Json id_json(const std::optional<std::int64_t>& id) {
+  return id ? Json(*id) : Json();
 }
 
-WindowOptions window_options(const RunSpec& spec, const LoadedModel& model, const Source& source) {
-  const ModelInfo& info = model.info();
-  WindowOptions options;
-  options.mode = window_mode(spec.scoring.packing);
-  options.length = window_length(spec, info, source.documents);
-  options.stride =
-      spec.scoring.stride > 0 ? spec.scoring.stride : std::max<std::int64_t>(1, options.length / 2);
-  options.bos_id = bos_of(spec, model);
-  options.scores_first_token = scores_first_token(spec, model);
-  // The end of the stream that fills no chunk is no sequence of whole blocks.
-  options.drop_remainder = options.mode == WindowMode::kPacked && scores_by_diffusion(spec, model);
-  if (options.mode == WindowMode::kPacked && model.tokenizer != nullptr) {
-    options.eos_id = model.tokenizer->eos_id();
-    if (!options.eos_id && info.eos_id >= 0)
-      options.eos_id = info.eos_id;
+Json preparation_json(const std::string& preset, const WindowOptions& options,
+                      const std::string& first_token) {
+  Json json{{"preset", preset},
+            {"packing", window_mode_name(options.mode)},
+            {"length", options.length},
+            {"bos", id_json(options.bos_id)},
+            {"first_token", first_token}};
+  if (options.mode != WindowMode::kPacked) {
+    json["stride"] = options.stride;
+    return json;
   }
-  return options;
+  json["eos"] = id_json(options.eos_id);
+  json["chunk_ends"] = Json::array(
+      {options.bos_per_chunk ? id_json(options.bos_id) : Json(), id_json(options.chunk_eos_id)});
+  json["remainder"] = options.drop_remainder ? "drop" : "keep";
+  json["documents_per_group"] = options.documents_per_group;
+  json["num_proc"] = options.shards;
+  return json;
+}
+
+Json counts_json(const ScorePlan& plan) {
+  const WindowCounts& counts = plan.counts;
+  return {{"documents", counts.documents},
+          {"empty_documents", counts.empty_documents},
+          {"tokens", counts.tokens},
+          {"special_tokens", counts.special_tokens},
+          {"units", plan.units.size()},
+          {"skipped_units", plan.skipped_units},
+          {"dropped_tokens", counts.dropped_tokens},
+          {"dropped_special_tokens", counts.dropped_special_tokens},
+          {"dropped_documents", counts.dropped_documents}};
+}
+
+std::int64_t padding_of(const std::vector<ScoringUnit>& units, std::int64_t batch_size) {
+  std::int64_t padding = 0;
+  for (const BatchRefs& batch : make_batches(units, batch_size)) {
+    std::size_t longest = 0, ids = 0;
+    for (const WindowRef& ref : batch) {
+      const std::size_t size = units[ref.unit].windows[ref.window].ids.size();
+      longest = std::max(longest, size);
+      ids += size;
+    }
+    padding += static_cast<std::int64_t>(longest * batch.size() - ids);
+  }
+  return padding;
+}
+
+WindowModel window_model(const RunSpec& given, const RunSpec& settings, const LoadedModel& model) {
+  WindowModel of_model{model.info(), model.tokenizer.get()};
+  of_model.fills_blocks = scores_by_diffusion(given, model);
+  of_model.scores_first_token = scores_first_token(given, model);
+  // Only a rule that names the first token scores a BOS in that place.
+  of_model.scores_bos = of_model.scores_first_token && settings.estimator.first_token == "scored";
+  return of_model;
+}
+
+void log_what_is_left_out(const RunSpec& given, const RunSpec& settings, const ScorePlan& plan) {
+  if (plan.skipped_units > 0) {
+    log_warning(fmt::format("{}: {} documents have no token to score and are left out",
+                            plan.task_name, plan.skipped_units));
+  }
+  if (plan.counts.dropped_tokens > 0)
+    log_info("{}: {}", plan.task_name, counts_line(plan));
+  if (settings.scoring.preset == "none")
+    return;
+  const std::int64_t published = find_preset(settings.scoring.preset).length;
+  if (settings.scoring.length != published) {
+    log_warning(
+        fmt::format("preset {} is for windows of {}; with {} the numbers are not those of "
+                    "the published table",
+                    settings.scoring.preset, published, settings.scoring.length));
+  }
+  if (given.estimator.first_token == "auto" && settings.estimator.first_token == "scored" &&
+      plan.first_token == "clean")
+    log_info("the first token of a chunk is conditioned on: this model reads left to right");
+}
+
+void check_not_empty(const RunSpec& spec, const ScorePlan& plan) {
+  if (plan.counts.tokens == 0)
+    throw ConfigError("task", spec.task, "nothing to score: no document has a token");
+  if (plan.units.empty() && plan.counts.dropped_documents > 0) {
+    throw ConfigError("task", spec.task,
+                      fmt::format("nothing to score with windows of {}: {}", plan.windows.length,
+                                  counts_line(plan)));
+  }
+  if (plan.units.empty())
+    throw ConfigError("task", spec.task, "nothing to score: no document has a token to score");
 }
 
 }  // namespace
 
 ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
-  Source source = is_draws_task(spec.task) ? drawn_source(spec) : text_source(spec, model);
+  const RunSpec settings = with_preset(spec);
+  Source source =
+      is_draws_task(settings.task) ? drawn_source(settings) : text_source(settings, model);
   ScorePlan plan = std::move(source.plan);
   plan.n_docs = static_cast<std::int64_t>(source.documents.size());
-  WindowPlan windows = plan_windows(source.documents, window_options(spec, model, source));
+  const WindowOptions options = window_settings(
+      settings.scoring, window_model(spec, settings, model), longest_of(source.documents));
+  WindowPlan windows = plan_windows(source.documents, options);
   plan.units = std::move(windows.units);
   plan.skipped_units = windows.skipped_units;
-  if (plan.skipped_units > 0) {
-    log_warning(fmt::format("{}: {} documents have no token to score and are left out",
-                            plan.task_name, plan.skipped_units));
-  }
-  plan.dropped_tokens = windows.dropped_tokens;
-  if (plan.dropped_tokens > 0)
-    log_warning(fmt::format("{}: the last {} tokens fill no chunk and are left out", plan.task_name,
-                            plan.dropped_tokens));
-  if (!scores_first_token(spec, model))
+  if (!options.scores_first_token)
     plan.entropy_per_token.reset();  // it is that of whole documents
-  if (plan.units.empty())
-    throw ConfigError("task", spec.task, "nothing to score: no document has a token to score");
+  plan.counts = windows.counts;
+  plan.windows = options;
+  plan.first_token = options.scores_first_token ? "scored" : "clean";
+  check_not_empty(spec, plan);
+  log_what_is_left_out(spec, settings, plan);
   for (const ScoringUnit& unit : plan.units) plan.scored_tokens += unit.scored_tokens();
+  plan.padding_positions = padding_of(plan.units, spec.batch_size);
+  Json config = parse_json(plan.task_config_json, "task");
+  config["preparation"] = preparation_json(spec.scoring.preset, options, plan.first_token);
+  config["counts"] = counts_json(plan);
+  plan.task_config_json = canonical_json(config);
   return plan;
+}
+
+std::string counts_line(const ScorePlan& plan) {
+  const WindowCounts& counts = plan.counts;
+  return fmt::format(
+      "{} documents ({} empty), {} tokens; {} units, {} skipped; dropped: {} tokens, {} documents "
+      "whole",
+      counts.documents, counts.empty_documents, counts.tokens, plan.units.size(),
+      plan.skipped_units, counts.dropped_tokens, counts.dropped_documents);
 }
 
 }  // namespace dlm

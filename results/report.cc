@@ -244,6 +244,20 @@ Table transposed(const Table& table, const std::string& title) {
   return facts;
 }
 
+// How the task's documents were prepared and what was left out.
+Table data_table(Store& store, const std::string& run_id) {
+  Table table{"data", {{"fact", ""}, {"value", ""}}, {}};
+  const Table found = query_run(
+      store, "SELECT config_json FROM task JOIN run USING(task_id) WHERE run_id=?", run_id);
+  const std::string config = found.rows.empty() ? "" : text_of(found.rows[0][0]);
+  if (config.empty())
+    return table;
+  Settings facts;
+  flatten(parse_json(config, store.path()), "", facts);
+  for (const auto& [name, value] : facts) table.rows.push_back({name, value});
+  return table;
+}
+
 Table export_examples(Store& store, std::span<const std::string> run_ids) {
   constexpr Align kRight = Align::kRight;
   Table table;
@@ -398,7 +412,8 @@ std::vector<Table> show_tables(Store& store, const std::string& run_id) {
     settings.rows.push_back({name, value});
   Table estimates = estimates_table(store, std::span(&run_id, 1));
   estimates.title = "estimates";
-  return {transposed(run, "run"), settings, estimates, transposed(cost, "cost")};
+  return {transposed(run, "run"), settings, estimates, transposed(cost, "cost"),
+          data_table(store, run_id)};
 }
 
 Table export_rows(Store& store, std::span<const std::string> run_ids, std::string_view what) {

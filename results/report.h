@@ -32,7 +32,8 @@ Table runs_table(Store& store, const RunFilter& filter);
 // are shown to the digits that their standard error supports.
 Table estimates_table(Store& store, std::span<const std::string> run_ids);
 
-// All of one run: "run", "settings", "estimates", "cost".
+// All of one run: "run", "settings", "estimates", "cost", "data" (how the task was prepared, what
+// it holds and what was left out).
 std::vector<Table> show_tables(Store& store, const std::string& run_id);
 
 // "examples" (every row, with its output text), "metrics" or "runs", at full precision, in the

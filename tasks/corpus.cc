@@ -18,7 +18,7 @@ namespace dlm {
 namespace {
 
 using Readers = std::array<std::pair<CorpusReader, const char*>, 4>;
-using Splits = std::array<std::pair<DocumentSplit, const char*>, 5>;
+using Splits = std::array<std::pair<DocumentSplit, const char*>, 7>;
 
 constexpr Readers kReaders{{{CorpusReader::kText, "text"},
                             {CorpusReader::kJsonLines, "jsonl"},
@@ -28,7 +28,9 @@ constexpr Splits kSplits{{{DocumentSplit::kWhole, "whole"},
                           {DocumentSplit::kLines, "lines"},
                           {DocumentSplit::kArticles, "articles"},
                           {DocumentSplit::kParagraphs, "paragraphs"},
-                          {DocumentSplit::kSeparator, "separator"}}};
+                          {DocumentSplit::kSeparator, "separator"},
+                          {DocumentSplit::kRows, "rows"},
+                          {DocumentSplit::kStripped, "stripped"}}};
 
 template <class Table, class Value>
 std::string name_in(const Table& table, Value value) {
@@ -174,6 +176,19 @@ std::vector<Document> line_documents(const Source& source) {
   return documents;
 }
 
+// One document for every line, blank ones too.
+std::vector<Document> row_documents(const Source& source, DocumentSplit split) {
+  std::vector<Document> documents;
+  for (std::size_t i = 0; i < source.lines.size(); ++i) {
+    const Line& line = source.lines[i];
+    std::string_view text = source.text.substr(line.begin, line.next - line.begin);
+    if (split == DocumentSplit::kStripped || source.blank(i))
+      text = strip_ascii_space(text);
+    documents.push_back(numbered(i, text));
+  }
+  return documents;
+}
+
 std::string_view strip_line_ends(std::string_view text) {
   const auto first = text.find_first_not_of("\r\n");
   if (first == std::string_view::npos)
@@ -209,6 +224,9 @@ std::vector<Document> text_documents(const Source& source, const CorpusFormat& f
       return paragraphs_of(source);
     case DocumentSplit::kSeparator:
       return separated_documents(source, format.separator);
+    case DocumentSplit::kRows:
+    case DocumentSplit::kStripped:
+      return row_documents(source, format.split);
     case DocumentSplit::kWhole:
       break;
   }

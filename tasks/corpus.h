@@ -14,13 +14,19 @@ namespace dlm {
 enum class CorpusReader { kText, kJsonLines, kJsonArray, kCsv };
 
 // How a plain text is cut into documents. Articles and paragraphs keep every byte: joined, they are
-// the file. Lines and separated documents lose their line ends; blank ones are no documents.
+// the file. Lines and separated documents lose their line ends; blank ones are no documents. Rows
+// and stripped lines are the documents of two published evaluations, one for every line.
 enum class DocumentSplit {
   kWhole,       // the file is one document
   kLines,       // each line that is not blank
   kArticles,    // at headings of the wikitext form " = Title = " between blank lines
   kParagraphs,  // at blank lines
   kSeparator,   // at lines equal to `separator`
+  // Each line with its line feed; a blank one is an empty document. Source: the row form of
+  // huggingface's wikitext.
+  kRows,
+  // Each line without white space at its ends. Source: the row form of huggingface's ptb_text_only.
+  kStripped,
 };
 
 struct CorpusFormat {

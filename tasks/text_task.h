@@ -13,9 +13,10 @@ namespace dlm {
 
 struct TextTaskSpec {
   // A named set (datasets.h), or a file: "text:PATH", "text:PATH?split=lines" (whole, lines,
-  // articles, paragraphs, or separator with &separator=LINE), "jsonl:PATH?field=text",
-  // "json:PATH?field=text" (field defaults to "text"), "csv:PATH?column=3" (numbers from 1, or
-  // header names; "2,3" joins columns by a space). The query starts at the last "?".
+  // articles, paragraphs, rows, stripped, or separator with &separator=LINE),
+  // "jsonl:PATH?field=text", "json:PATH?field=text" (field defaults to "text"), "csv:PATH?column=3"
+  // (numbers from 1, or header names; "2,3" joins columns by a space). The query starts at the last
+  // "?".
   std::string name;
   std::string detokenizer;  // detokenizer.h; empty: the named set's own, "none" for files
   std::int64_t limit = 0;   // only the first documents; 0 = all

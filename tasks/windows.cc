@@ -30,6 +30,8 @@ void check_packed(const WindowOptions& options) {
     throw ConfigError("bos_per_chunk", "true", "only with a BOS token");
   if (options.documents_per_group < 0)
     refuse("documents_per_group", options.documents_per_group, "0 (all) or more");
+  if (options.shards < 1)
+    refuse("shards", options.shards, "1 or more");
 }
 
 void check(const WindowOptions& options) {
@@ -41,9 +43,11 @@ void check(const WindowOptions& options) {
   if (options.stride < 1 || options.stride > options.length)
     refuse("stride", options.stride, fmt::format("1 to the length, {}", options.length));
   if (options.eos_id || options.chunk_eos_id || options.bos_per_chunk || options.drop_remainder ||
-      options.documents_per_group != 0)
+      options.documents_per_group != 0 || options.shards != 1) {
     throw ConfigError("windows", window_mode_name(options.mode),
-                      "'packed' for EOS, BOS of chunks, dropped remainders and document groups");
+                      "'packed' for EOS, BOS of chunks, dropped remainders, document groups and "
+                      "shards");
+  }
 }
 
 std::string sha_of_ids(const Ids& ids) {
@@ -52,7 +56,32 @@ std::string sha_of_ids(const Ids& ids) {
 
 // First position that may be scored in a window without earlier context.
 std::int64_t first_of_text(bool has_bos, const WindowOptions& options) {
-  return has_bos || !options.scores_first_token ? 1 : 0;
+  return options.scores_first_token && (options.scores_bos || !has_bos) ? 0 : 1;
+}
+
+// Documents [first, first + count).
+struct Group {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
+// Which documents are joined: shards of neighbours, the first (n mod shards) of them longer by one,
+// each in groups.
+std::vector<Group> groups_of(std::size_t documents, const WindowOptions& options) {
+  const std::size_t shards =
+      std::min(static_cast<std::size_t>(options.shards), std::max<std::size_t>(documents, 1));
+  const auto most = static_cast<std::size_t>(options.documents_per_group);
+  std::vector<Group> groups;
+  std::size_t first = 0;
+  for (std::size_t s = 0; s < shards; ++s) {
+    const std::size_t end = first + documents / shards + (s < documents % shards ? 1 : 0);
+    while (first < end) {
+      const std::size_t count = most == 0 ? end - first : std::min(most, end - first);
+      groups.push_back({first, count});
+      first += count;
+    }
+  }
+  return groups;
 }
 
 // Overlapping windows over one sequence, BOS included: each position is scored once.
@@ -119,7 +148,7 @@ Stream join(std::span<const TokenizedDocument> documents, std::size_t first_inde
 class Planner {
  public:
   Planner(std::span<const TokenizedDocument> documents, const WindowOptions& options)
-      : documents_(documents), options_(options) {}
+      : documents_(documents), options_(options), dropped_of_(documents.size(), 0) {}
 
   WindowPlan plan() {
     if (options_.mode == WindowMode::kDocument)
@@ -128,12 +157,14 @@ class Planner {
       plan_sliding();
     else
       plan_packed();
+    count_documents();
     return std::move(plan_);
   }
 
  private:
   void plan_documents() {
-    for (const TokenizedDocument& document : documents_) {
+    for (std::size_t i = 0; i < documents_.size(); ++i) {
+      const TokenizedDocument& document = documents_[i];
       Ids ids;
       if (options_.bos_id)
         ids.push_back(*options_.bos_id);
@@ -146,45 +177,81 @@ class Planner {
                        document.words,
                        0,
                        0};
-      add(std::move(unit));
+      if (options_.bos_id && first_of_text(true, options_) == 0)
+        unit.special_tokens = 1;
+      if (!add(std::move(unit)))
+        dropped_of_[i] = static_cast<std::int64_t>(document.ids.size());
+      else if (options_.bos_id)
+        ++plan_.counts.special_tokens;
     }
   }
 
   void plan_sliding() {
+    if (documents_.empty())
+      return;  // BOS alone is no text
     const Stream stream = join(documents_, 0, options_);
     std::vector<ScoringWindow> windows = strided_windows(stream.ids, options_);
+    if (windows.empty())
+      drop(stream, 0, stream.ids.size());
+    else if (options_.bos_id)
+      ++plan_.counts.special_tokens;
     std::size_t begin = 0;  // of the tokens whose text this window answers for
     for (std::size_t w = 0; w < windows.size(); ++w) {
       const auto scored = windows[w].ids.size() - static_cast<std::size_t>(windows[w].first_scored);
       const std::size_t end = w == 0 ? windows[w].ids.size() : begin + scored;
       ScoringUnit unit = unit_of(stream, begin, end, fmt::format("w{:06}", w));
       unit.windows.push_back(std::move(windows[w]));
+      if (w == 0 && options_.bos_id && unit.windows[0].first_scored == 0)
+        unit.special_tokens = 1;
       add(std::move(unit));
       begin = end;
     }
   }
 
   void plan_packed() {
-    const std::size_t group = options_.documents_per_group > 0
-                                  ? static_cast<std::size_t>(options_.documents_per_group)
-                                  : std::max<std::size_t>(documents_.size(), 1);
-    for (std::size_t first = 0; first < documents_.size(); first += group) {
-      const std::size_t count = std::min(group, documents_.size() - first);
-      cut_into_chunks(join(documents_.subspan(first, count), first, options_));
-    }
+    for (const Group& group : groups_of(documents_.size(), options_))
+      cut_into_chunks(join(documents_.subspan(group.first, group.count), group.first, options_));
+  }
+
+  std::int64_t chunk_ends() const {
+    return (options_.bos_id && options_.bos_per_chunk ? 1 : 0) + (options_.chunk_eos_id ? 1 : 0);
   }
 
   void cut_into_chunks(const Stream& stream) {
-    const bool chunk_bos = options_.bos_id && options_.bos_per_chunk;
-    const auto room = static_cast<std::size_t>(options_.length - (chunk_bos ? 1 : 0) -
-                                               (options_.chunk_eos_id ? 1 : 0));
+    const auto room = static_cast<std::size_t>(options_.length - chunk_ends());
     for (std::size_t begin = 0; begin < stream.ids.size(); begin += room) {
       const std::size_t end = std::min(begin + room, stream.ids.size());
-      if (end - begin < room && options_.drop_remainder) {
-        plan_.dropped_tokens += static_cast<std::int64_t>(end - begin);
-        return;
-      }
-      add(chunk_of(stream, begin, end));
+      if ((end - begin < room && options_.drop_remainder) || !add(chunk_of(stream, begin, end)))
+        drop(stream, begin, end);
+      else
+        plan_.counts.special_tokens += chunk_ends() + special_ids(stream, begin, end);
+    }
+  }
+
+  static std::int64_t special_ids(const Stream& stream, std::size_t begin, std::size_t end) {
+    return std::count(stream.special.begin() + static_cast<std::ptrdiff_t>(begin),
+                      stream.special.begin() + static_cast<std::ptrdiff_t>(end), true);
+  }
+
+  void drop(const Stream& stream, std::size_t begin, std::size_t end) {
+    plan_.counts.dropped_special_tokens += special_ids(stream, begin, end);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!stream.special[i])
+        ++dropped_of_[stream.document_of[i]];
+    }
+  }
+
+  void count_documents() {
+    WindowCounts& counts = plan_.counts;
+    counts.documents = static_cast<std::int64_t>(documents_.size());
+    for (std::size_t i = 0; i < documents_.size(); ++i) {
+      const auto tokens = static_cast<std::int64_t>(documents_[i].ids.size());
+      counts.tokens += tokens;
+      counts.dropped_tokens += dropped_of_[i];
+      if (tokens == 0)
+        ++counts.empty_documents;
+      else if (dropped_of_[i] == tokens)
+        ++counts.dropped_documents;
     }
   }
 
@@ -200,9 +267,9 @@ class Planner {
     window.first_scored = first_of_text(opens_with_bos, options_);
     const std::size_t first =
         chunk_bos ? begin : begin + static_cast<std::size_t>(window.first_scored);
-    unit.special_tokens =
-        std::count(stream.special.begin() + static_cast<std::ptrdiff_t>(first),
-                   stream.special.begin() + static_cast<std::ptrdiff_t>(end), true);
+    unit.special_tokens = special_ids(stream, first, end);
+    if (chunk_bos && window.first_scored == 0)
+      ++unit.special_tokens;
     if (options_.chunk_eos_id) {
       window.ids.push_back(*options_.chunk_eos_id);
       ++unit.special_tokens;
@@ -225,23 +292,26 @@ class Planner {
     return unit;
   }
 
-  void add(ScoringUnit unit) {
+  // False where the unit has no token to score: it is counted as skipped and left out.
+  bool add(ScoringUnit unit) {
     std::erase_if(unit.windows, [](const ScoringWindow& window) {
       return window.first_scored >= static_cast<std::int64_t>(window.ids.size());
     });
     if (unit.windows.empty()) {
       ++plan_.skipped_units;
-      return;
+      return false;
     }
     for (const ScoringWindow& window : unit.windows) unit.prompt_tokens += window.first_scored;
     if (unit.sha.empty())
       unit.sha = sha_of_ids(unit.windows[0].ids);
     plan_.units.push_back(std::move(unit));
+    return true;
   }
 
   std::span<const TokenizedDocument> documents_;
   const WindowOptions& options_;
   WindowPlan plan_;
+  std::vector<std::int64_t> dropped_of_;  // tokens, per document
   std::int64_t chunks_ = 0;
 };
 

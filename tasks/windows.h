@@ -51,10 +51,18 @@ struct WindowOptions {
   // Packed: documents are joined within groups of this many, each with a remainder of its own; 0 =
   // all in one. The reference joins 1,000 at a time.
   std::int64_t documents_per_group = 0;
+  // Packed: the documents are first cut into this many runs of neighbours (fewer where there are
+  // fewer documents), the longer runs first, and groups do not cross them. The reference has as
+  // many as worker processes. Source: huggingface/datasets Dataset.map(num_proc), contiguous
+  // shards.
+  std::int64_t shards = 1;
   // The model defines p(x_1). Otherwise the first id of a window without earlier context is
   // conditioned on, not scored, and a stride of `length` acts as length - 1, so that a window that
   // continues a text begins with one token of context.
   bool scores_first_token = false;
+  // BOS is scored like any token where the first token is: the published evaluation of masked and
+  // score-entropy diffusion hides and scores it. Otherwise BOS is only conditioned on.
+  bool scores_bos = false;
 };
 
 // What one row of the results measures: a document, a chunk or a window.
@@ -73,15 +81,27 @@ struct ScoringUnit {
   std::int64_t bytes = 0;
   std::int64_t words = 0;
   std::int64_t prompt_tokens = 0;   // ids conditioned on and not scored, over all windows
-  std::int64_t special_tokens = 0;  // EOS ids that are scored
+  std::int64_t special_tokens = 0;  // EOS and BOS ids that are scored
 
   std::int64_t scored_tokens() const;
 };
 
+// What became of the documents. Every token of a document is in a unit or dropped: it was in a
+// remainder (drop_remainder), or in a document or chunk without a token to score.
+struct WindowCounts {
+  std::int64_t documents = 0;
+  std::int64_t empty_documents = 0;         // without a token
+  std::int64_t tokens = 0;                  // of the documents, BOS and EOS not counted
+  std::int64_t special_tokens = 0;          // BOS and EOS ids in the units, scored or not
+  std::int64_t dropped_tokens = 0;          // of the documents
+  std::int64_t dropped_special_tokens = 0;  // EOS (and BOS) ids dropped with them
+  std::int64_t dropped_documents = 0;       // with tokens, all of them dropped
+};
+
 struct WindowPlan {
   std::vector<ScoringUnit> units;
-  std::int64_t skipped_units = 0;   // documents or chunks without a token to score; not in `units`
-  std::int64_t dropped_tokens = 0;  // drop_remainder
+  std::int64_t skipped_units = 0;  // documents or chunks without a token to score; not in `units`
+  WindowCounts counts;
 };
 
 // The order of units is that of the documents. Throws ConfigError for lengths, strides or options

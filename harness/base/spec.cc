@@ -76,11 +76,22 @@ std::vector<Row> score_rows() {
        Identity::kPart},
       {"limit", 'n', "only the first N documents; 0 = all",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.limit; }), range(0), Identity::kPart},
+  };
+}
+
+// How documents become the windows that are scored.
+std::vector<Row> preparation_rows() {
+  return {
+      {"scoring.preset", 0,
+       "the data preparation of a published table (see `data presets`); none = the settings below",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.preset; }), any(),
+       Identity::kPart},
       {"scoring.packing", 0,
-       "document: each alone; packed: joined and cut into chunks; sliding: one stream, overlapping",
+       "document: each alone (auto); packed: joined and cut into chunks; sliding: one stream, "
+       "overlapping",
        Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.packing; }),
-       one_of({"document", "packed", "sliding"}), Identity::kPart},
-      {"scoring.length", 'L', "window length in tokens; 0 = the model's longest",
+       one_of({"auto", "document", "packed", "sliding"}), Identity::kPart},
+      {"scoring.length", 'L', "window length in tokens; 0 = the preset's, or the model's longest",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.scoring.length; }), range(0, 1 << 24),
        Identity::kPart},
       {"scoring.stride", 0, "advance of overlapping windows; 0 = length / 2",
@@ -89,6 +100,29 @@ std::vector<Row> score_rows() {
       {"scoring.bos", 0, "condition the first token on BOS: auto = where the tokenizer has one",
        Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.bos; }),
        one_of({"auto", "add", "none"}), Identity::kPart},
+      {"scoring.eos", 0, "packed: EOS after each document; auto = where the tokenizer has one",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.eos; }),
+       one_of({"auto", "add", "none"}), Identity::kPart},
+      {"scoring.chunk_ends", 0,
+       "packed: add = every chunk is BOS, length - 2 tokens, EOS; auto = none",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.chunk_ends; }),
+       one_of({"auto", "add", "none"}), Identity::kPart},
+      {"scoring.remainder", 0,
+       "packed: the last, shorter chunk: keep, or drop and count; auto = drop for diffusion models",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.remainder; }),
+       one_of({"auto", "keep", "drop"}), Identity::kPart},
+      {"scoring.documents_per_group", 0,
+       "packed: join this many documents at a time, each group with a remainder; 0 = all together",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.scoring.documents_per_group; }),
+       range(0, 1 << 30), Identity::kPart},
+      {"scoring.num_proc", 0,
+       "packed: cut the documents into N shards first, as the published code does on N cores",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.scoring.num_proc; }),
+       range(1, 1 << 20), Identity::kPart},
+      {"scoring.special_ids", 0,
+       "BOS and EOS: own = the tokenizer's (auto); encoded = first id that encoding them gives",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.special_ids; }),
+       one_of({"auto", "own", "encoded"}), Identity::kPart},
   };
 }
 
@@ -180,10 +214,9 @@ std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
 const FieldTable<RunSpec>& run_fields(SpecPart part) {
   static const FieldTable<RunSpec> model(model_rows());
   static const FieldTable<RunSpec> score(
-      joined(joined(model_rows(), score_rows()), estimator_rows()));
+      joined(joined(joined(model_rows(), score_rows()), preparation_rows()), estimator_rows()));
   static const FieldTable<RunSpec> generate(joined(model_rows(), sampler_rows()));
-  static const FieldTable<RunSpec> all(
-      joined(joined(joined(model_rows(), score_rows()), estimator_rows()), sampler_rows()));
+  static const FieldTable<RunSpec> all(joined(score.fields(), sampler_rows()));
   switch (part) {
     case SpecPart::kModel:
       return model;

@@ -11,11 +11,19 @@
 
 namespace dlm {
 
+// "auto" is the preset's value where there is a preset (tasks/presets.h).
 struct ScoringSpec {
-  std::string packing = "document";  // document, packed, sliding
-  std::int64_t length = 0;           // L, window length in tokens; 0 = the model's longest
-  std::int64_t stride = 0;           // advance of overlapping windows; 0 = length / 2
-  std::string bos = "auto";  // auto, add, none: whether the first token is conditioned on BOS
+  std::string preset = "none";           // data preparation of a published table
+  std::string packing = "auto";          // document, packed, sliding; auto = document
+  std::int64_t length = 0;               // L, window length in tokens; 0 = the model's longest
+  std::int64_t stride = 0;               // advance of overlapping windows; 0 = length / 2
+  std::string bos = "auto";              // auto, add, none: whether a text begins with BOS
+  std::string eos = "auto";              // packed: auto, add, none: EOS after each document
+  std::string chunk_ends = "auto";       // packed: add, none: BOS first and EOS last in every chunk
+  std::string remainder = "auto";        // packed, of the last chunk of a group: keep, drop
+  std::int64_t documents_per_group = 0;  // packed: joined together; 0 = all
+  std::int64_t num_proc = 1;             // packed: shards of the published preparation
+  std::string special_ids = "auto";      // own, encoded: which ids BOS and EOS are
 };
 
 // How the likelihood of a diffusion model is estimated (models/diffusion/estimator.h).

@@ -1,4 +1,4 @@
-// `data`: the named data sets.
+// `data`: the named data sets, and the data preparations of published tables.
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -11,15 +11,19 @@
 #include "harness/data_root.h"
 #include "results/table.h"
 #include "tasks/datasets.h"
+#include "tasks/presets.h"
 
 namespace dlm {
 namespace {
 
 constexpr const char* kText =
-    "Lists the named data sets: what each is, whether its file lies below DLMBENCH_DATA and is "
+    "list: the named data sets: what each is, whether its file lies below DLMBENCH_DATA and is "
     "intact, its licence, where\n"
-    "it comes from, its SHA-256.\n\n"
-    "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv";
+    "it comes from, its SHA-256. presets: how the data of published tables was prepared, as the "
+    "settings that\n"
+    "`run --preset NAME` makes.\n\n"
+    "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv\n"
+    "  dlmbench data presets";
 
 std::string state_of(const NamedDataset& set) {
   const std::string path = data_root() + "/" + set.path;
@@ -28,20 +32,7 @@ std::string state_of(const NamedDataset& set) {
   return sha256_hex_of_file(path) == set.sha256 ? "intact" : "changed";
 }
 
-}  // namespace
-
-int data_command(const Arguments& args) {
-  CommandOptions cli("data list", kText);
-  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")))
-      .positionals(1);
-  const auto options = cli.parse(args);
-  if (!options)
-    return kExitOk;
-  check_output_format(*options);
-  if (options->positionals.empty() || options->positionals.front() != "list") {
-    throw ConfigError("data", options->positionals.empty() ? "" : options->positionals.front(),
-                      "write `dlmbench data list`");
-  }
+Table datasets_table() {
   Table table;
   for (const char* name : {"name", "state", "about", "licence", "path", "source", "sha256"}) {
     table.columns.push_back({name, "", Align::kLeft, Audience::kAll});
@@ -50,6 +41,39 @@ int data_command(const Arguments& args) {
     table.rows.push_back(
         {set.name, state_of(set), set.about, set.licence, set.path, set.source, set.sha256});
   }
+  return table;
+}
+
+Table presets_table() {
+  Table table;
+  table.columns = {{"preset", ""}, {"for", ""}, {"tokenizer", ""}};
+  for (const PreparationPreset& preset : preparation_presets()) {
+    const bool is_first = table.rows.empty();
+    std::vector<Cell> row{preset.name, preset.used_for, preset.tokenizer};
+    for (const auto& [key, value] : preset_settings(preset)) {
+      if (is_first)
+        table.columns.push_back({field_flag(key), ""});
+      row.emplace_back(value);
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+}  // namespace
+
+int data_command(const Arguments& args) {
+  CommandOptions cli("data list|presets", kText);
+  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")))
+      .positionals(1);
+  const auto options = cli.parse(args);
+  if (!options)
+    return kExitOk;
+  check_output_format(*options);
+  const std::string what = options->positionals.empty() ? "" : options->positionals.front();
+  if (what != "list" && what != "presets")
+    throw ConfigError("data", what, "write `dlmbench data list` or `dlmbench data presets`");
+  const Table table = what == "list" ? datasets_table() : presets_table();
   fmt::print("{}", render(table, options->get("output", "md")));
   return kExitOk;
 }

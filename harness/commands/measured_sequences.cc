@@ -19,7 +19,7 @@ MeasuredSequences measured_sequences(const PreparedRun& run) {
   for (const ScoringUnit& unit : run.plan.units) {
     for (const ScoringWindow& window : unit.windows) {
       if (!sequences.ids.empty() && window.ids.size() != sequences.ids.front().size())
-        throw ConfigError("scoring.packing", run.spec.scoring.packing,
+        throw ConfigError("scoring.packing", window_mode_name(run.plan.windows.mode),
                           "packed: all sequences must be of one length");
       sequences.examples.push_back(sequences.ids.size());
       sequences.ids.push_back(window.ids);

@@ -75,7 +75,7 @@ std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
   return specs;
 }
 
-// One line per run: what it is, how much work, whether the store has it already.
+// Two lines a run: what it is and how much work; what became of its documents.
 int dry_run(const std::vector<RunSpec>& specs) {
   ModelCache models;
   for (const RunSpec& spec : specs) {
@@ -85,9 +85,10 @@ int dry_run(const std::vector<RunSpec>& specs) {
     for (const ScoringUnit& unit : run.plan.units) {
       for (const ScoringWindow& window : unit.windows) passes += scorer->passes(window);
     }
-    fmt::print("{}  key {}  examples {}  tokens {}  NFE {}\n",
+    fmt::print("{}  key {}  examples {}  tokens {}  NFE {}\n  {}; {} padding positions\n",
                command_of(spec, SpecPart::kScore, "run"), run.header.run_key.substr(0, 12),
-               run.plan.units.size(), run.plan.scored_tokens, passes);
+               run.plan.units.size(), run.plan.scored_tokens, passes, counts_line(run.plan),
+               run.plan.padding_positions);
   }
   fmt::print("{} runs\n", specs.size());
   return kExitOk;

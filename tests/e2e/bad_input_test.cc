@@ -155,6 +155,20 @@ TEST_F(BadInput, UnknownTask) {
   EXPECT_FALSE(fs::exists(db_));
 }
 
+TEST_F(BadInput, UnknownPreset) {
+  expect_refused({"scoring.preset", "did you mean 'zero-shot'"}, {"--preset", "zeroshot"});
+}
+
+TEST_F(BadInput, SettingThatContradictsThePreset) {
+  expect_refused({"scoring.eos", "preset zero-shot has none"},
+                 {"--preset", "zero-shot", "--eos", "add"});
+}
+
+TEST_F(BadInput, PresetThatLeavesNothing) {
+  expect_refused({"nothing to score with windows of 64", "dropped: 29 tokens, 1 documents whole"},
+                 {"--preset", "bd3lm-owt", "--length", "64"});
+}
+
 TEST_F(BadInput, ForeignDatabaseFile) {
   db_is_new_ = false;
   rewrite(db_,

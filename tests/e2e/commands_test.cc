@@ -116,6 +116,27 @@ TEST(Program, SweepMultipliesAndDryRunWritesNothing) {
   EXPECT_EQ(count.out, "n\n6\n");
 }
 
+TEST(Program, PresetsAreListedAndWhatTheyDropIsShownAndStored) {
+  const ProcessResult presets = dlmbench({"data", "presets", "-o", "csv"});
+  EXPECT_EQ(presets.code, 0) << presets.err;
+  EXPECT_NE(presets.out.find("\nzero-shot,"), std::string::npos) << presets.out;
+  const TemporaryFolder folder;
+  write_tiny_model(folder.file("model"));
+  write_file_atomically(folder.file("text.txt"), "abcde\nfghi\njklmno\n");
+  const std::string task = "text:" + folder.file("text.txt") + "?split=lines";
+  std::vector<std::string> run{"run", "--model",  folder.file("model"), "--task",
+                               task,  "--preset", "zero-shot",          "--length",
+                               "6",   "--db",     folder.file("r.db"),  "-q"};
+  ASSERT_EQ(dlmbench(run).code, 0);
+  const ProcessResult stored =
+      dlmbench({"sql", "select config_json from task", "--db", folder.file("r.db"), "-o", "csv"});
+  EXPECT_NE(stored.out.find("\"\"dropped_tokens\"\":3"), std::string::npos) << stored.out;
+  run.emplace_back("--dry-run");
+  EXPECT_NE(dlmbench(run).out.find("3 documents (0 empty), 15 tokens; 3 units, 0 skipped; dropped: "
+                                   "3 tokens, 0 documents whole; 0 padding positions"),
+            std::string::npos);
+}
+
 TEST(Program, TokenizeRoundTripsAndRefusesNonsense) {
   const TemporaryFolder folder;
   write_tiny_model(folder.file("m"));

@@ -150,7 +150,7 @@ TEST(RunsTable, LeavesOutWhatWasMeasuredAnew) {
 TEST(ShowTables, TellEverythingOfOneRun) {
   Sweep s;
   const std::vector<Table> tables = show_tables(*s.store, s.runs[0]);
-  ASSERT_EQ(tables.size(), 4U);
+  ASSERT_EQ(tables.size(), 5U);
   EXPECT_EQ(tables[0].title, "run");
   EXPECT_CONTAINS(render(tables[0], "csv"), "git_commit,abc\n");
   EXPECT_CONTAINS(render(tables[0], "csv"), "status,done\n");
@@ -164,6 +164,8 @@ TEST(ShowTables, TellEverythingOfOneRun) {
             "examples_s,0.5\nwall_s,1.5\nload_s,0.25\npeak_rss_bytes,4096\nthreads,2\n"
             "tokens_per_second_accepted,1200\ntokens_per_forward,5\n"
             "flops_per_second,4000000000\n");
+  EXPECT_EQ(tables[4].title, "data");
+  EXPECT_EQ(render(tables[4], "csv"), "fact,value\ncounts.dropped_tokens,7\nsplit,lines\n");
 }
 
 TEST(ExportRows, GivesRowsMetricsAndRuns) {

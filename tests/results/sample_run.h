@@ -29,7 +29,7 @@ inline RunHeader sample_header(const std::string& name) {
   header.task_name = "corpus";
   header.task_kind = "likelihood";
   header.data_sha256 = "cc";
-  header.task_config_json = "{}";
+  header.task_config_json = R"({"counts":{"dropped_tokens":7},"split":"lines"})";
   header.task_version = 2;
   header.n_docs = 100;
   header.env_json = R"({"cpu":"a cpu","host":"here"})";

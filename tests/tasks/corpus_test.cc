@@ -75,6 +75,14 @@ TEST(TextCorpus, SeparatorLinesDivideDocuments) {
             (Found{"000000=a\nb", "000001=c <|e|>"}));
 }
 
+TEST(TextCorpus, RowsAndStrippedLinesAreOneForEveryLine) {
+  const std::string text = " a \n \n\nb\r\nc ";
+  EXPECT_EQ(parsed(text, text_split(DocumentSplit::kRows)),
+            (Found{"000000= a \n", "000001=", "000002=", "000003=b\r\n", "000004=c "}));
+  EXPECT_EQ(parsed(text, text_split(DocumentSplit::kStripped)),
+            (Found{"000000=a", "000001=", "000002=", "000003=b", "000004=c"}));
+}
+
 TEST(TextCorpus, RefusesWhatIsNotText) {
   const CorpusFormat whole = text_split(DocumentSplit::kWhole);
   EXPECT_EQ(error_of("", whole), "a.txt: at byte 0: expected text, found an empty file");

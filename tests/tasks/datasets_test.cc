@@ -24,7 +24,7 @@ TEST(Datasets, EveryRowIsComplete) {
     EXPECT_NO_THROW(find_detokenizer(dataset.detokenizer));
     EXPECT_EQ(&find_dataset(dataset.name), &dataset);
   }
-  EXPECT_EQ(names.size(), 10U);
+  EXPECT_EQ(names.size(), 12U);
 }
 
 TEST(Datasets, RefuseAnUnknownNameWithTheNearest) {
@@ -66,10 +66,18 @@ TEST(Datasets, RefuseAFileWithAnotherContent) {
 
 TEST(DatasetsGolden, HaveTheirNumberOfDocuments) {
   DLM_REQUIRE_DATA("data/corpora");
-  const std::map<std::string, std::size_t> kDocuments{
-      {"wikitext2", 60},  {"wikitext2_valid", 60},   {"ptb", 3370}, {"lambada", 5153},
-      {"ag_news", 7600},  {"tinyshakespeare", 7222}, {"c4", 300},   {"wiki", 30},
-      {"tinystories", 5}, {"gsm8k_questions", 1319}};
+  const std::map<std::string, std::size_t> kDocuments{{"wikitext2", 60},
+                                                      {"wikitext2_valid", 60},
+                                                      {"ptb", 3370},
+                                                      {"lambada", 5153},
+                                                      {"ag_news", 7600},
+                                                      {"tinyshakespeare", 7222},
+                                                      {"c4", 300},
+                                                      {"wiki", 30},
+                                                      {"tinystories", 5},
+                                                      {"gsm8k_questions", 1319},
+                                                      {"wikitext2_valid_rows", 3760},
+                                                      {"ptb_rows", 3370}};
   for (const NamedDataset& dataset : named_datasets()) {
     const std::string path = locate_dataset(dataset, testing::data_root());
     const auto documents = read_corpus(path, dataset.format);
@@ -89,6 +97,20 @@ TEST(DatasetsGolden, ArticlesAndSpeechesJoinToTheFile) {
     for (const Document& document : read_corpus(path, dataset.format)) joined += document.text;
     EXPECT_EQ(sha256_hex(joined), dataset.sha256) << name;
   }
+}
+
+TEST(DatasetsGolden, RowsAreOneForEveryLineOfTheFile) {
+  DLM_REQUIRE_DATA("data/corpora");
+  const auto rows_of = [](const char* name) {
+    const NamedDataset& dataset = find_dataset(name);
+    return read_corpus(locate_dataset(dataset, testing::data_root()), dataset.format);
+  };
+  const auto wikitext = rows_of("wikitext2_valid_rows");
+  EXPECT_EQ(wikitext[0].text, "");
+  EXPECT_EQ(wikitext[1].text, " = Homarus gammarus = \n");
+  EXPECT_EQ(rows_of("ptb_rows")[2].text,
+            "two weeks ago viewers of several nbc <unk> consumer segments started calling a N "
+            "number for advice on various <unk> issues");
 }
 
 TEST(DatasetsGolden, AgNewsJoinsTitleAndDescription) {

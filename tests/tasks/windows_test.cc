@@ -190,7 +190,8 @@ TEST(PackedWindows, PutEosAfterDocumentsAndKeepTheRemainder) {
   options.drop_remainder = true;
   plan = plan_windows(documents, options);
   EXPECT_EQ(plan.units.size(), 2U);
-  EXPECT_EQ(plan.dropped_tokens, 2);
+  EXPECT_EQ(plan.counts.dropped_tokens, 1);
+  EXPECT_EQ(plan.counts.dropped_special_tokens, 1);
 }
 
 TEST(PackedWindows, PutBosAndEosAtTheEndsOfChunks) {
@@ -230,7 +231,7 @@ TEST(PackedWindows, GroupsOfDocumentsHaveARemainderEach) {
   EXPECT_EQ(plan.units[0].windows[0].ids, range(0, 4));
   EXPECT_EQ(plan.units[1].windows[0].ids, range(5, 4));
   EXPECT_EQ(plan.units[1].cluster, "c");
-  EXPECT_EQ(plan.dropped_tokens, 1);
+  EXPECT_EQ(plan.counts.dropped_tokens, 1);
 }
 
 TEST(PackedWindows, TextWithoutTokensKeepsItsBytes) {
