@@ -11,7 +11,7 @@ struct ModelOptions {
   std::string device = "cpu";           // cpu, cuda, cuda:N
   std::string linear_backend = "auto";  // auto, aten, onednn (transformer/linear.h)
   std::uint64_t seed = 1;               // parameters of an exact world
-  std::string tokenizer;                // folder; empty = the model's own, where it has one
+  std::string tokenizer = {};           // folder; empty = the model's own, where it has one
   // Diffusion transformers only (diffusion_transformer/dit_config.h): what their config.json does
   // not say.
   std::string parameterization = "auto";  // auto, subs, sedd
