@@ -127,7 +127,8 @@ std::string arrow(std::string_view better) {
 
 constexpr const char* kSelectEstimates =
     "SELECT v.model, v.task, v.status, v.smoke, m.metric, m.variant, d.better, d.unit, m.value, "
-    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, m.est "
+    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, m.est, iif(v.task_kind='generations', "
+    "v.n_docs, NULL) "
     "FROM metric m JOIN metric_def d USING(metric) JOIN v_run v USING(run_id) WHERE m.run_id=? "
     "ORDER BY m.metric, m.variant";
 
@@ -147,7 +148,8 @@ enum EstimateColumn : std::size_t {
   kCiHigh,
   kCiMethod,
   kN,
-  kEstimator
+  kEstimator,
+  kOfDocs
 };
 
 // What makes a number less than a finished measurement.
@@ -183,7 +185,8 @@ std::vector<Column> estimate_columns(const std::vector<std::string>& settings) {
       {"ci_low", "", kRight, Audience::kPrograms},
       {"ci_high", "", kRight, Audience::kPrograms},
       {"ci_method", "", kLeft, Audience::kPrograms},
-      {"n_docs", "n docs", kRight},
+      {"n_docs", "", kRight, Audience::kPrograms},
+      {"documents", "n docs", kRight, Audience::kPeople},
       {"nfe", "NFE", kRight},
       {"tokens_per_second_accepted", "tokens/s", kRight},
       {"estimator", "", kLeft, Audience::kPrograms},
@@ -191,6 +194,15 @@ std::vector<Column> estimate_columns(const std::vector<std::string>& settings) {
   };
   columns.insert(columns.end(), rest.begin(), rest.end());
   return columns;
+}
+
+// "1130 of 1319" where a task has more documents than were measured.
+Cell documents_cell(const std::vector<Cell>& found) {
+  const auto* all = std::get_if<std::int64_t>(&found[kOfDocs].value);
+  const auto* measured = std::get_if<std::int64_t>(&found[kN].value);
+  if (all == nullptr || measured == nullptr || *all == *measured)
+    return found[kN];
+  return fmt::format("{} of {}", *measured, *all);
 }
 
 // The cells after the settings, in the order of estimate_columns.
@@ -214,6 +226,7 @@ std::vector<Cell> estimate_cells(const std::vector<Cell>& found, const Cell& nfe
           found[kCiHigh],
           found[kCiMethod],
           found[kN],
+          documents_cell(found),
           nfe,
           rate_cell(rate),
           found[kEstimator],

@@ -1,6 +1,7 @@
 #include "tasks/generations.h"
 
 #include <array>
+#include <cmath>
 #include <initializer_list>
 #include <set>
 #include <utility>
@@ -198,11 +199,18 @@ class GenerationReader {
     const Json* reference = find_path(row, name);
     if (reference != nullptr && !reference->is_string() && !reference->is_number())
       wrong(generation.where, fmt::format("a text, a number or null '{}'", name), reference);
-    if (reference == nullptr)
-      generation.reference = "";
-    else
-      generation.reference =
-          reference->is_string() ? reference->get<std::string>() : canonical_json(*reference);
+    generation.reference = reference == nullptr     ? ""
+                           : reference->is_string() ? reference->get<std::string>()
+                                                    : number_text(*reference);
+  }
+
+  // 18.0 is 18: the file's JSON writer chose the form, not its author.
+  static std::string number_text(const Json& number) {
+    constexpr double kWhole = 9007199254740992.0;  // 2^53
+    const auto value = number.get<double>();
+    if (std::abs(value) < kWhole && value == std::floor(value))
+      return std::to_string(static_cast<std::int64_t>(value));
+    return canonical_json(number);
   }
 
   // Rows of one document differ in filter and metrics alone.

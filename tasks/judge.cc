@@ -77,6 +77,8 @@ bool Judge::correct(JudgeKind kind, std::string_view answer, std::string_view re
 }
 
 std::string Judge::description(JudgeKind kind) {
+  if (kind == JudgeKind::kHendrycks)
+    return "normal form";
   return kind == JudgeKind::kMath ? kMathJudge : judge_name(kind);
 }
 

@@ -29,6 +29,8 @@ int export_command(const Arguments& args);
 int schedule_command(const Arguments& args);
 int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
+int rescore_command(const Arguments& args);
+int prompt_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

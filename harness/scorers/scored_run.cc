@@ -27,15 +27,19 @@ RunHeader header_of(const ScoredRun& run) {
   header.run_key = sha256_hex(header.identity_json);
   header.spec_json = canonical_json(run.settings);
   header.model_name = run.model_name;
-  header.family = "text";
-  header.weights_sha256 = run.generations_sha256;
+  header.family = run.model.family;
+  header.dtype = run.model.dtype;
+  header.parameters = run.model.parameters;
+  header.tokenizer_sha256 = run.model.tokenizer_sha256;
+  header.weights_sha256 =
+      run.model.weights_sha256.empty() ? run.generations_sha256 : run.model.weights_sha256;
   header.model_config_json = "{}";
   header.task_name = run.task_name;
   header.task_kind = "generations";
   header.task_version = run.task_version;
   header.data_sha256 = run.data_sha256;
   header.task_config_json = "{}";
-  header.n_docs = std::ssize(run.rows);
+  header.n_docs = run.n_docs > 0 ? run.n_docs : std::ssize(run.rows);
   header.env_json = canonical_json(environment_json("cpu"));
   header.build_json = canonical_json(build_json());
   header.seed = run.seed;

@@ -1,6 +1,7 @@
 // What a scorer measured, as a stored run: the same tables, the same identity rules as `run`.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,24 @@
 
 namespace dlm {
 
+// The model that wrote the text, where a stored run knows it.
+struct ScoredModel {
+  std::string family = "text";
+  std::string dtype;
+  std::string weights_sha256;  // empty: the text's stands for it
+  std::string tokenizer_sha256;
+  std::int64_t parameters = 0;
+};
+
 struct ScoredRun {
   std::string model_name;  // who wrote the text, as far as is known
-  std::string task_name;   // "gsm8k", "mauve", ...
+  ScoredModel model;
+  std::string task_name;  // "gsm8k", "mauve", ...
   std::int64_t task_version = 1;
   std::string data_sha256;         // of what the text was scored against
   std::string generations_sha256;  // of the text
   Json settings;                   // everything else that decides the numbers
+  std::int64_t n_docs = 0;  // of the task, those without a text included; 0 = as many as rows
   std::uint64_t seed = 1;
   bool smoke = false;   // only some of the documents
   std::string command;  // repeats it

@@ -7,7 +7,7 @@
 namespace dlm {
 
 // Names the judge in results; the version rises when a verdict can change.
-inline constexpr const char* kMathJudge = "math_equal v1 (exact, rational, decimal, root, tuple)";
+inline constexpr const char* kMathJudge = "math_equal v1";
 
 // Equal texts (spacing, \left, \dfrac and such apart), or equal values: whole numbers, fractions,
 // decimals, percentages taken as their number, mixed numbers (2\frac{1}{3}), square and higher
