@@ -1,6 +1,7 @@
 // `data`: the named data sets, and the data preparations of published tables.
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <string>
 
 #include "harness/base/error.h"
@@ -11,6 +12,7 @@
 #include "harness/data_root.h"
 #include "results/table.h"
 #include "tasks/datasets.h"
+#include "tasks/definition.h"
 #include "tasks/presets.h"
 
 namespace dlm {
@@ -25,11 +27,35 @@ constexpr const char* kText =
     "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv\n"
     "  dlmbench data presets";
 
-std::string state_of(const NamedDataset& set) {
-  const std::string path = data_root() + "/" + set.path;
+std::string state_of(const std::string& below_root, const std::string& sha256) {
+  const std::string path = data_root() + "/" + below_root;
   if (!file_exists(path))
     return "absent";
-  return sha256_hex_of_file(path) == set.sha256 ? "intact" : "changed";
+  if (sha256.empty())
+    return "present";  // judged when a prompt is made, by what stands in it
+  return sha256_hex_of_file(path) == sha256 ? "intact" : "changed";
+}
+
+// The files of the tasks with answers, each once, by the first task that needs it.
+void add_task_files(Table& table) {
+  std::set<std::string> seen;
+  for (const TaskDefinition& task : task_definitions()) {
+    const TaskData& data = task.data;
+    if (seen.insert(data.path).second) {
+      table.rows.push_back({task.id, state_of(data.path, data.sha256), task.about, data.licence,
+                            data.path, data.source, data.sha256});
+    }
+    const FewShot& few_shot = task.few_shot;
+    if (few_shot.kind == FewShotKind::kNone || !seen.insert(few_shot.path).second)
+      continue;
+    const bool by_user = few_shot.kind == FewShotKind::kFile;
+    table.rows.push_back(
+        {task.id + " exemplars", state_of(few_shot.path, few_shot.sha256),
+         by_user ? "exemplars that no data set holds: JSON lines with the members of the prompt"
+                 : "rows that exemplars are taken from",
+         data.licence, few_shot.path, few_shot.source,
+         by_user ? "in a prompt " + few_shot.block_sha256 : few_shot.sha256});
+  }
 }
 
 Table datasets_table() {
@@ -38,9 +64,10 @@ Table datasets_table() {
     table.columns.push_back({name, "", Align::kLeft, Audience::kAll});
   }
   for (const NamedDataset& set : named_datasets()) {
-    table.rows.push_back(
-        {set.name, state_of(set), set.about, set.licence, set.path, set.source, set.sha256});
+    table.rows.push_back({set.name, state_of(set.path, set.sha256), set.about, set.licence,
+                          set.path, set.source, set.sha256});
   }
+  add_task_files(table);
   return table;
 }
 

@@ -119,6 +119,8 @@ TEST(Generations, HostileFilesAreRefusedWithLineAndMember) {
     const std::string error = error_of<DataError>(text);
     EXPECT_NE(error.find(what), std::string::npos) << text.substr(0, 80) << ": " << error;
   }
+  EXPECT_NE(error_of<DataError>(good + std::string(64'000'001, ' ')).find("line 2: at byte 25"),
+            std::string::npos);
   EXPECT_NE(
       error_of<ConfigError>("{\"id\": 1, \"text\": \"a\", \"output\": \"b\"}").find("name one"),
       std::string::npos);

@@ -152,6 +152,21 @@ TEST(BoxedNumber, ReadsBoxesThenTags) {
   EXPECT_EQ(boxed_number("<answer>5 of 8\n</answer>"), "8");
   EXPECT_EQ(boxed_number("\\boxed{x} <answer> -2.5 </answer>"), "-2.5");
   EXPECT_EQ(boxed_number("<answer>none</answer> 5"), std::nullopt);
+  EXPECT_EQ(boxed_number("\\boxed{5\n} \\boxed{ \\boxed{6}"), "6");
+  EXPECT_EQ(boxed_number("\\boxed{7"), std::nullopt);
+}
+
+// Texts that would take a backtracking search hours.
+TEST(BoxedNumber, RepetitionTakesLinearTime) {
+  std::string open;
+  std::string closed;
+  for (int i = 0; i < 200000; ++i) {
+    open += "\\boxed{<answer>";
+    closed += "\\boxed{}";
+  }
+  EXPECT_EQ(boxed_number(open), std::nullopt);
+  EXPECT_EQ(boxed_number(open + "\n}"), std::nullopt);
+  EXPECT_EQ(boxed_number(closed), std::nullopt);
 }
 
 }  // namespace

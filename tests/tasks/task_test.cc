@@ -13,6 +13,7 @@
 #include "tasks/extractor.h"
 #include "tasks/few_shot.h"
 #include "tasks/jsonl.h"
+#include "tasks/judge.h"
 #include "tasks/python_random.h"
 #include "tests/support/data.h"
 
@@ -230,6 +231,14 @@ TEST(CutAtStops, CutsOneAfterTheOther) {
   EXPECT_EQ(cut_at_stops("a b c", {}), "a b c");
   EXPECT_EQ(cut_at_stops("a STOP b END", {"END", "STOP"}), "a ");
   EXPECT_EQ(cut_at_stops("xyz", {"yz", "xy"}), "x");  // "xy" is gone when its turn comes
+}
+
+TEST(Judge, AnAnswerAsLongAsABookIsWrongAtOnce) {
+  const Judge judge(find_task("minerva_math"));
+  EXPECT_FALSE(judge.correct(JudgeKind::kMath, std::string(1000000, '$'), "1"));
+  EXPECT_FALSE(judge.correct(JudgeKind::kHendrycks, std::string(1000000, '.'), "1"));
+  EXPECT_TRUE(judge.correct(JudgeKind::kMath, "x = \\frac{2}{4}", "0.5"));
+  EXPECT_THROW((void)judge.correct(JudgeKind::kExecution, "", ""), ConfigError);
 }
 
 TEST(MajorityAnswer, FirstOfEquallyMany) {
