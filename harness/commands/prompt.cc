@@ -1,4 +1,5 @@
 // `prompt`: the prompts of a task, to read or to generate from elsewhere.
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <string>
