@@ -65,7 +65,7 @@ enum class MatchChoice { kFirst, kLast };
 enum class JudgeKind {
   kText,       // equal after deletions, letter case apart (exact_match)
   kNumber,     // equal as double
-  kMath,       // math_equal on the minerva normal forms
+  kMath,       // math_equal, units deleted as the minerva normal form does
   kHendrycks,  // equal normal forms of the MATH paper's scorer
   kExecution,  // a program that passes its tests; not judged here
 };

@@ -72,7 +72,7 @@ bool Judge::correct(JudgeKind kind, std::string_view answer, std::string_view re
     }
     case JudgeKind::kMath:
       return answer.size() <= kMostMathBytes &&
-             math_equal(minerva_normal_form(answer), minerva_normal_form(reference));
+             math_equal(answer_for_math_equal(answer), answer_for_math_equal(reference));
     case JudgeKind::kHendrycks:
       return answer.size() <= kMostMathBytes && hendrycks_equal(answer, reference);
     case JudgeKind::kExecution:

@@ -98,6 +98,16 @@ const std::array<Rule, 7>& minerva_rules() {
   return rules;
 }
 
+// The steps of the minerva normal form between the first, which drops all before the last "=", and
+// the last, which joins digits across commas.
+std::string without_units(std::string_view answer) {
+  std::string text(answer);
+  for (const auto& [from, to] : kSubstitutions) text = replaced(text, from, to);
+  for (const std::string_view deleted : kDeletions) text = replaced(text, deleted, "");
+  for (const Rule& rule : minerva_rules()) text = rule.pattern.replace_all(text, rule.replacement);
+  return replaced(text, "$", "");
+}
+
 // \frac1b -> \frac{1}{b}; nothing where the published code fails.
 std::optional<std::string> with_braced_fractions(const std::string& text) {
   const auto parts = parts_between(text, "\\frac");
@@ -194,13 +204,17 @@ std::optional<std::string> boxed_answer(std::string_view text) {
 
 std::string minerva_normal_form(std::string_view answer) {
   const std::size_t equals = answer.rfind('=');
-  std::string text(equals == std::string_view::npos ? answer : answer.substr(equals + 1));
-  for (const auto& [from, to] : kSubstitutions) text = replaced(text, from, to);
-  for (const std::string_view deleted : kDeletions) text = replaced(text, deleted, "");
-  for (const Rule& rule : minerva_rules()) text = rule.pattern.replace_all(text, rule.replacement);
-  text = replaced(text, "$", "");
+  const std::string text =
+      without_units(equals == std::string_view::npos ? answer : answer.substr(equals + 1));
   if (std::string joined = replaced(text, ",", ""); all_digits(joined))
     return joined;
+  return text;
+}
+
+std::string answer_for_math_equal(std::string_view answer) {
+  std::string text;
+  for (const std::string_view side : parts_between(answer, "="))
+    text += (text.empty() ? "" : "=") + without_units(side);
   return text;
 }
 

@@ -17,6 +17,10 @@ std::optional<std::string> boxed_answer(std::string_view text);
 // plain substrings, inside words too.
 std::string minerva_normal_form(std::string_view answer);
 
+// The same without the two steps that make different answers equal, "x-3z=0" to 0 and "1,3" to 13:
+// what math_equal is given.
+std::string answer_for_math_equal(std::string_view answer);
+
 // The normal form of the MATH paper's own scorer (arXiv:2103.03874). Nothing where the published
 // code fails on the answer ("x/2", a \frac at the end, two units); it then compares the answers as
 // they are.

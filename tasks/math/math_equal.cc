@@ -40,6 +40,10 @@ std::string cleaned(std::string_view answer) {
   }();
   std::string text(answer);
   for (const Rule& rule : rules) text = rule.pattern.replace_all(text, rule.replacement);
+  // "x=5" names what 5 is; an equation of more than a name on its left is kept whole.
+  static const Regex named(R"([A-Za-z](_?\w|\([A-Za-z]\))?=([^=]*))");
+  if (named.matches_whole(text))
+    text.erase(0, text.find('=') + 1);
   static const Regex thousands(R"(-?\d{1,3}(,\d{3})+(\.\d+)?)");
   if (thousands.matches_whole(text))
     std::erase(text, ',');
@@ -117,6 +121,8 @@ std::optional<Group> matrix(std::string_view text) {
 std::optional<Group> group_of(std::string_view text) {
   if (auto group = matrix(text))
     return group;
+  if (auto parts = top_level_parts(text, "="); parts.size() > 1)
+    return Group{"=", "", std::move(parts)};
   if (auto parts = top_level_parts(text, "\\cup"); parts.size() > 1)
     return Group{"\\cup", "", std::move(parts)};
   if (auto group = bracketed(text))

@@ -11,6 +11,7 @@
 #include "tasks/definition.h"
 #include "tasks/extractor.h"
 #include "tasks/jsonl.h"
+#include "tasks/judge.h"
 #include "tasks/math/answer_text.h"
 #include "tasks/math/exact_value.h"
 #include "tasks/math/expression.h"
@@ -55,6 +56,9 @@ TEST(MathEqual, ValuesThatAreTheSame) {
       {"\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 4/2 \\end{pmatrix}"},
       {"\\text{Evelyn}", "Evelyn"},
       {"101_2", "101_{2}"},
+      {"x=5", "5"},
+      {"f(x) = 2x+1", "1+2x"},
+      {"3x-y=\\frac12", "3x - y = 0.5"},
       {"\\sin 30", "\\sin 30"}};
   for (const auto& [a, b] : pairs) {
     EXPECT_TRUE(math_equal(a, b)) << a << " and " << b;
@@ -79,6 +83,11 @@ TEST(MathEqual, ValuesThatDiffer) {
                     {"East", "Seat"},
                     {"x", "y"},
                     {"101_2", "101"},
+                    {"1,3", "13"},
+                    {"0,1", "1"},
+                    {"x - 3z = 0", "0"},
+                    {"x+y=2", "2"},
+                    {"x=y=2", "2"},
                     {"1/0", "2/0"},
                     {"", ""},
                     {"", "0"},
@@ -239,7 +248,7 @@ TEST(MathAnswerGolden, EveryGoldAnswerIsRightByItself) {
   std::int64_t values = 0;
   const auto golds = gold_answers();
   for (const std::string& gold : golds) {
-    const std::string form = minerva_normal_form(gold);
+    const std::string form = answer_for_math_equal(gold);
     EXPECT_TRUE(math_equal(form, form)) << gold;
     EXPECT_TRUE(hendrycks_equal(gold, gold)) << gold;
     try {
@@ -248,6 +257,27 @@ TEST(MathAnswerGolden, EveryGoldAnswerIsRightByItself) {
     }
   }
   EXPECT_GT(values, 4000);
+}
+
+// MATH-500 states its answers twice: in a member, and in the solution's box.
+TEST(MathAnswerGolden, StatedAnswersEqualBoxedOnes) {
+  DLM_REQUIRE_DATA("data/math");
+  const Judge judge(find_task("math500"));
+  const std::string path = testing::data_path("data/math/math500_test.mas-tts.jsonl");
+  std::vector<std::string> stated;
+  std::vector<std::string> boxed;
+  for_each_json_row(read_text_file(path), path, [&](const Json& row, const std::string& where) {
+    stated.push_back(json_string(row, "answer", where));
+    boxed.push_back(*boxed_answer(json_string(row, "solution", where)));
+  });
+  ASSERT_EQ(stated.size(), 500U);
+  std::int64_t others = 0;
+  for (std::size_t i = 0; i < stated.size(); ++i) {
+    EXPECT_TRUE(judge.correct(JudgeKind::kMath, stated[i], boxed[i])) << stated[i];
+    EXPECT_TRUE(judge.correct(JudgeKind::kHendrycks, stated[i], boxed[i])) << stated[i];
+    others += judge.correct(JudgeKind::kMath, stated[i], boxed[(i + 1) % 500]) ? 1 : 0;
+  }
+  EXPECT_LT(others, 25);  // most neighbours differ
 }
 
 }  // namespace
