@@ -1,0 +1,33 @@
+// The sandbox of one test binary, opened once. Tests are skipped where bubblewrap itself can not
+// make name spaces; where it can, a sandbox that does not open is a failure.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+
+#include <gtest/gtest.h>
+
+#include "tasks/sandbox/hostile_programs.h"
+#include "tasks/sandbox/sandbox.h"
+
+namespace dlm::testing {
+
+inline bool bubblewrap_works() {
+  static const bool kWorks =
+      std::system("bwrap --unshare-all --ro-bind / / true >/dev/null 2>&1") == 0;  // NOLINT
+  return kWorks;
+}
+
+// Limits of the battery: a second of CPU time, half a gigabyte.
+inline Sandbox& small_sandbox() {
+  static Sandbox sandbox(battery_options());
+  return sandbox;
+}
+
+}  // namespace dlm::testing
+
+#define DLM_REQUIRE_SANDBOX()                                                \
+  do {                                                                       \
+    if (!::dlm::testing::bubblewrap_works())                                 \
+      GTEST_SKIP() << "bubblewrap can not make name spaces on this machine"; \
+  } while (false)
