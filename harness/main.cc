@@ -9,6 +9,7 @@
 
 #include "harness/base/error.h"
 #include "harness/commands/command.h"
+#include "tasks/sandbox/sandbox.h"
 
 namespace dlm {
 namespace {
@@ -56,6 +57,8 @@ int main(int argc, char** argv) {
     return dlm::report(error.what(), dlm::kExitUsage);
   } catch (const dlm::DataError& error) {
     return dlm::report(error.what(), dlm::kExitUsage);
+  } catch (const dlm::SandboxUnavailable& error) {
+    return dlm::report(error.what(), dlm::kExitNoSandbox);
   } catch (const std::exception& error) {
     return dlm::report(error.what(), dlm::kExitRunFailed);
   }

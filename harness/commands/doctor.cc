@@ -1,19 +1,16 @@
 // `doctor`: what works on this machine, how fast its matrix products are, which data is there.
-#include <array>
 #include <cstdio>
 #include <string>
-#include <vector>
 
 #include <nlohmann/json.hpp>
-#include <spawn.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
+#include "harness/commands/doctor_sandbox.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/environment.h"
@@ -21,6 +18,7 @@
 #include "models/runtime.h"
 #include "results/table.h"
 #include "tasks/datasets.h"
+#include "tasks/sandbox/sandbox.h"
 
 namespace dlm {
 namespace {
@@ -28,8 +26,12 @@ namespace {
 constexpr const char* kText =
     "Checks this machine: the build, the back ends of matrix products and their speed, memory "
     "bandwidth, the sandbox for\n"
-    "generated programs, the data sets. Changes nothing.\n\n"
-    "  dlmbench doctor\n  dlmbench doctor -o json";
+    "generated programs, the data sets. Changes nothing. `doctor sandbox` runs programs that try "
+    "to "
+    "harm the machine, to get\n"
+    "out of the sandbox or to pass without passing, and says whether each was held; exit code 6 "
+    "where there is no sandbox.\n\n"
+    "  dlmbench doctor\n  dlmbench doctor -o json\n  dlmbench doctor sandbox";
 
 Table new_table() {
   Table table;
@@ -77,31 +79,21 @@ void add_linear_speed(Table& table) {
   add(table, "memory", "ok", fmt::format("reads {:.0f} GB/s", measure_read_gigabytes_per_second()));
 }
 
-bool runs(std::vector<const char*> argv) {
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
-    posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", 1, 0);  // 1 = O_WRONLY
-  }
-  pid_t child = 0;
-  const int failed = posix_spawnp(&child, argv[0], &actions, nullptr,
-                                  const_cast<char* const*>(argv.data()), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  int status = 0;
-  return failed == 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-         WEXITSTATUS(status) == 0;
-}
-
 void add_sandbox(Table& table) {
-  const bool present = runs({"bwrap", "--version"});
-  const bool isolates = present && runs({"bwrap", "--unshare-all", "--die-with-parent", "--ro-bind",
-                                         "/", "/", "--clearenv", "true"});
-  add(table, "sandbox", isolates ? "ok" : "absent",
-      isolates  ? "bubblewrap with its own user, process, network and mount name spaces"
-      : present ? "bubblewrap is here but can not make name spaces; programs that models write "
-                  "will not be run"
-                : "no bubblewrap; programs that models write will not be run");
+  try {
+    const Sandbox sandbox(SandboxOptions{});
+    const Json settings = parse_json(sandbox.settings_json(), "sandbox");
+    const Json here = parse_json(sandbox.environment_json(), "sandbox");
+    add(table, "sandbox", "ok",
+        fmt::format("bubblewrap around {} {}; reference loop {:.0f} ms, a limit of 3 s is {:.1f} s",
+                    settings["interpreter"].get<std::string>(),
+                    settings["interpreter_version"].get<std::string>().substr(0, 7),
+                    1e3 * here["reference_loop_seconds"].get<double>(),
+                    here["cpu_limit_seconds"].get<double>()));
+  } catch (const Error& error) {
+    add(table, "sandbox", "absent",
+        fmt::format("{}; programs that models write will not be run", error.what()));
+  }
 }
 
 void add_disk(Table& table) {
@@ -135,11 +127,17 @@ void add_data(Table& table) {
 
 int doctor_command(const Arguments& args) {
   CommandOptions cli("doctor", kText);
-  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")));
+  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")))
+      .positionals(1);
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
   check_output_format(*options);
+  if (!options->positionals.empty()) {
+    if (options->positionals.front() != "sandbox")
+      throw ConfigError("doctor", options->positionals.front(), "nothing, or sandbox");
+    return doctor_sandbox(options->get("output", "md"));
+  }
   set_threads(0);
   Table table = new_table();
   add_machine(table);
