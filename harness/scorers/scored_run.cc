@@ -40,7 +40,10 @@ RunHeader header_of(const ScoredRun& run) {
   header.data_sha256 = run.data_sha256;
   header.task_config_json = "{}";
   header.n_docs = run.n_docs > 0 ? run.n_docs : std::ssize(run.rows);
-  header.env_json = canonical_json(environment_json("cpu"));
+  Json environment = environment_json("cpu");
+  if (run.environment.is_object())
+    environment.update(run.environment);
+  header.env_json = canonical_json(environment);
   header.build_json = canonical_json(build_json());
   header.seed = run.seed;
   header.command = run.command;
@@ -86,6 +89,24 @@ int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {
   FinishedRun finished{header_of(run), run.rows, run.estimates, run.definitions, 0};
   for (const ExampleRow& row : run.rows) finished.wall_ns += row.wall_ns;
   return record_finished_run(options, finished);
+}
+
+bool print_stored_run(const ParsedOptions& options, const ScoredRun& run) {
+  check_output_format(options);
+  if (options.has("fresh"))
+    return false;
+  const auto store = open_store(options);
+  const std::vector<Cell> key{header_of(run).run_key};
+  const Table found = store->query(
+      "SELECT run_id FROM run WHERE run_key = ? AND status = 'done' AND superseded_by IS NULL "
+      "LIMIT 1",
+      key);
+  if (found.rows.empty())
+    return false;
+  const std::vector<std::string> ids{std::get<std::string>(found.rows[0][0].value)};
+  log_info("stored already (run {}; --fresh scores again)", ids[0]);
+  fmt::print("{}", render(estimates_table(*store, ids), options.get("output", "md")));
+  return true;
 }
 
 }  // namespace dlm

@@ -30,6 +30,7 @@ struct ScoredRun {
   std::string generations_sha256;  // of the text
   Json settings;                   // everything else that decides the numbers
   std::int64_t n_docs = 0;  // of the task, those without a text included; 0 = as many as rows
+  Json environment;         // an object; what was measured of the machine, beside environment_json
   std::uint64_t seed = 1;
   bool smoke = false;   // only some of the documents
   std::string command;  // repeats it
@@ -56,5 +57,9 @@ int record_finished_run(const ParsedOptions& options, const FinishedRun& run);
 
 // The same of scored text.
 int record_scored_run(const ParsedOptions& options, const ScoredRun& run);
+
+// Whether the store holds the finished run of this identity, and --fresh was not given: then its
+// table is printed and nothing need be scored. Does not read rows, estimates and definitions.
+bool print_stored_run(const ParsedOptions& options, const ScoredRun& run);
 
 }  // namespace dlm

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "harness/scorers/answer_tasks.h"
+#include "harness/scorers/code_scorer.h"
 #include "harness/scorers/scorer.h"
 
 namespace dlm {
@@ -8,7 +9,9 @@ namespace dlm {
 std::span<const Scorer> all_scorers() {
   static const std::array kScorers{
       Scorer{"gsm8k", "answers to GSM8K's word problems", score_gsm8k},
+      Scorer{"humaneval", "generated functions against HumanEval's tests", score_humaneval},
       Scorer{"math", "answers to MATH's problems", score_math},
+      Scorer{"mbpp", "generated functions against MBPP's asserts", score_mbpp},
   };
   return kScorers;
 }
