@@ -98,8 +98,8 @@ CodeProblem read_mbpp_row(const Json& row, const std::string& where) {
   problem.id = std::to_string(json_int(row, "task_id", where));
   problem.reference = json_string(row, "code", where);
   problem.checks = json_string(row, "test_setup_code", where);
-  const auto tests = row.find("test_list");
-  if (tests == row.end() || !tests->is_array() || tests->empty())
+  const Json* const tests = find_path(row, "test_list");
+  if (tests == nullptr || !tests->is_array() || tests->empty())
     throw DataError(where, -1, "a list 'test_list' that is not empty", "none");
   for (const Json& test : *tests) {
     if (!test.is_string())

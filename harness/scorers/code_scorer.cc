@@ -1,7 +1,6 @@
 #include "harness/scorers/code_scorer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -17,11 +16,11 @@
 #include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/cli.h"
+#include "harness/commands/store_options.h"
 #include "harness/data_root.h"
-#include "harness/progress.h"
 #include "harness/scorers/answer_tasks.h"
+#include "harness/scorers/code_judging.h"
 #include "harness/scorers/scored_run.h"
-#include "metrics/pass_at_k.h"
 #include "tasks/generations.h"
 
 namespace dlm {
@@ -29,18 +28,12 @@ namespace {
 
 constexpr std::int64_t kTaskVersion = 1;
 
-// One text to be judged, and which sample of its problem it is.
-struct Attempt {
-  CodeText code;
-  std::int64_t sample = 0;
-  std::optional<bool> recorded;  // the file's own verdict
-};
-
 struct Input {
   std::vector<CodeProblem> problems;  // of the split
   std::string data_sha256;
-  std::vector<Attempt> attempts;
+  std::vector<CodeAttempt> attempts;
   std::string generations_sha256;
+  std::string model;  // who wrote the texts, as far as is known
   bool is_subset = false;
 };
 
@@ -50,6 +43,7 @@ CommandOptions options_of(const CodeTask& task) {
       .value("format", "auto, jsonl, lm_eval, humaneval, samples (default auto)")
       .value("text-member", "member that holds the text, where it can not be told")
       .value("verdict-member", "member with the file's own verdict, to be compared")
+      .value("run", "beginning of a stored run's id: its outputs are scored again")
       .flag("reference", "score the authors' own solutions")
       .value("model", "who wrote the texts (default: the file's name)")
       .value("data", "another file of problems")
@@ -68,15 +62,20 @@ CommandOptions options_of(const CodeTask& task) {
   return cli;
 }
 
-template <class T>
-T number_option(const ParsedOptions& options, const char* name, T fallback) {
-  if (!options.has(name))
-    return fallback;
+double seconds_option(const ParsedOptions& options, const char* name, double fallback) {
   const std::string text = options.get(name, "");
-  const auto value = parse_double(text);
-  if (!value || *value != static_cast<double>(static_cast<T>(*value)))
-    throw ConfigError(name, text, "a number");
-  return static_cast<T>(*value);
+  const auto value = options.has(name) ? parse_double(text) : fallback;
+  if (!value)
+    throw ConfigError(name, text, "a number of seconds");
+  return *value;
+}
+
+std::int64_t count_option(const ParsedOptions& options, const char* name, std::int64_t fallback) {
+  const std::string text = options.get(name, "");
+  const auto value = options.has(name) ? parse_int(text) : fallback;
+  if (!value)
+    throw ConfigError(name, text, "a whole number");
+  return *value;
 }
 
 std::vector<std::int64_t> ks_of(const ParsedOptions& options) {
@@ -88,6 +87,16 @@ std::vector<std::int64_t> ks_of(const ParsedOptions& options) {
     ks.insert(*k);
   }
   return {ks.begin(), ks.end()};
+}
+
+Sanitising sanitising_of(const std::string& name) {
+  if (name == "off")
+    return Sanitising::kOff;
+  if (name == "on")
+    return Sanitising::kOn;
+  if (name == "both")
+    return Sanitising::kBoth;
+  throw ConfigError("sanitiser", name, "off, on or both");
 }
 
 std::vector<CodeProblem> split_of(std::vector<CodeProblem> problems, const CodeTask& task,
@@ -150,7 +159,7 @@ void read_attempts(const ParsedOptions& options, Input& input) {
     if (!seen.insert({problem.id, generation.sample}).second)
       throw DataError(generation.where, -1, "each sample of a problem once",
                       fmt::format("sample {} of {} again", generation.sample, problem.id));
-    Attempt attempt{{&problem, problem.prompt, generation.text}, generation.sample, {}};
+    CodeAttempt attempt{{&problem, problem.prompt, generation.text}, generation.sample, {}};
     if (file.format == GenerationFormat::kSampleList)
       attempt.code.prompt = generation.question;
     if (const auto verdict = generation.recorded.find(""); verdict != generation.recorded.end())
@@ -159,31 +168,59 @@ void read_attempts(const ParsedOptions& options, Input& input) {
   }
 }
 
+void read_stored_run(const ParsedOptions& options, Input& input) {
+  const auto store = open_store_read_only(options);
+  const std::string run_id = store->resolve_run(options.get("run", ""));
+  std::map<std::string, const CodeProblem*> by_id;
+  for (const CodeProblem& problem : input.problems) by_id[problem.id] = &problem;
+  Json sums = Json::array();
+  for (const ExampleRow& row : store->rows(run_id)) {
+    const auto found = by_id.find(row.doc_id);
+    if (found == by_id.end())
+      throw DataError(fmt::format("run {}", run_id), -1, "documents of the task", row.doc_id);
+    const CodeProblem& problem = *found->second;
+    input.attempts.push_back({{&problem, problem.prompt, row.output}, row.rep, {}});
+    sums.push_back({row.doc_id, row.rep, sha256_hex(row.output)});
+  }
+  const std::vector<Cell> key{run_id};
+  const Table model = store->query("SELECT model FROM v_run WHERE run_id = ?", key);
+  input.model = std::get<std::string>(model.rows.at(0).at(0).value);
+  input.generations_sha256 = sha256_hex(canonical_json(sums));
+}
+
 void check_coverage(const ParsedOptions& options, Input& input) {
   std::set<const CodeProblem*> attempted;
-  for (const Attempt& attempt : input.attempts) attempted.insert(attempt.code.problem);
+  for (const CodeAttempt& attempt : input.attempts) attempted.insert(attempt.code.problem);
   input.is_subset = attempted.size() < input.problems.size();
   if (!input.is_subset || options.has("subset"))
     return;
   const auto missing = std::ranges::find_if(
       input.problems, [&](const CodeProblem& problem) { return !attempted.contains(&problem); });
-  throw ConfigError("generations", options.get("generations", ""),
+  throw ConfigError("generations", options.get("generations", options.get("run", "")),
                     fmt::format("texts for all {} problems ({} has none), or --subset",
                                 input.problems.size(), missing->id));
 }
 
 Input read_input(const CodeTask& task, const ParsedOptions& options) {
-  if (options.has("reference") == options.has("generations"))
+  int sources = 0;
+  for (const char* source : {"reference", "generations", "run"})
+    sources += options.has(source) ? 1 : 0;
+  if (sources != 1)
     throw ConfigError("generations", options.get("generations", ""),
-                      "a file, or --reference; one of the two");
+                      "a file, --run or --reference; one of the three");
   Input input;
   read_data(task, options, input);
   if (options.has("reference")) {
     for (const CodeProblem& problem : input.problems)
       input.attempts.push_back({{&problem, problem.prompt, problem.reference}, 0, {}});
     input.generations_sha256 = input.data_sha256;
+    input.model = "reference";
+  } else if (options.has("run")) {
+    read_stored_run(options, input);
   } else {
     read_attempts(options, input);
+    const std::filesystem::path file = options.get("generations", "");
+    input.model = file.filename().string();
   }
   check_coverage(options, input);
   return input;
@@ -192,122 +229,13 @@ Input read_input(const CodeTask& task, const ParsedOptions& options) {
 SandboxOptions sandbox_options(const ParsedOptions& options) {
   SandboxOptions sandbox;
   sandbox.interpreter = options.get("python", sandbox.interpreter);
-  sandbox.time_limit_seconds = number_option(options, "time-limit", sandbox.time_limit_seconds);
-  sandbox.workers = number_option(options, "workers", sandbox.workers);
+  sandbox.time_limit_seconds = seconds_option(options, "time-limit", sandbox.time_limit_seconds);
+  sandbox.workers = count_option(options, "workers", sandbox.workers);
   if (options.has("unsafe-no-sandbox")) {
     sandbox.isolation = Isolation::kNone;
     log_warning("programs run WITHOUT isolation, as --unsafe-no-sandbox asks");
   }
   return sandbox;
-}
-
-// Verdicts on programs, with a live line of the share that passed. A sandbox that failed twice on a
-// program is an error of the run: it is no wrong answer.
-std::vector<ExecResult> execute(Sandbox& sandbox, std::span<const SandboxProgram> programs,
-                                const std::string& what) {
-  const auto start = std::chrono::steady_clock::now();
-  Progress progress(what, "programs", 0, static_cast<double>(programs.size()));
-  std::int64_t done = 0, passed = 0;
-  double limited_seconds = 0;
-  std::vector<ExecResult> results =
-      sandbox.run(programs, [&](std::size_t, const ExecResult& result) {
-        ++done;
-        passed += result.status == ExecStatus::kPassed ? 1 : 0;
-        if (result.status == ExecStatus::kTimeout)
-          limited_seconds += result.wall_seconds;
-        progress.update(static_cast<double>(done), fmt::format("{} of {} passed", passed, done));
-      });
-  std::int64_t starved = 0;
-  for (const ExecResult& result : results) {
-    if (result.status == ExecStatus::kSandboxError)
-      throw Error(fmt::format("the sandbox failed, nothing is scored: {}", result.detail));
-    starved += result.starved ? 1 : 0;
-  }
-  if (starved > 0)
-    log_warning(
-        fmt::format("{} programs ran out of time because this machine was busy, twice: "
-                    "their verdicts may be wrong",
-                    starved));
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  log_info("{}: {} programs in {}; workers waited {} for programs that ran into their limit", what,
-           programs.size(), duration_text(taken.count()), duration_text(limited_seconds));
-  return results;
-}
-
-ExampleRow row_of(const Attempt& attempt, const ExecResult& result) {
-  const CodeProblem& problem = *attempt.code.problem;
-  ExampleRow row;
-  row.doc_id = problem.id;
-  row.rep = attempt.sample;
-  row.doc_sha = sha256_hex(problem.prompt + '\0' + problem.checks);
-  row.cluster = problem.id;
-  row.score = result.status == ExecStatus::kPassed ? 1 : 0;
-  row.exec_status = status_name(result.status);
-  row.wall_ns = static_cast<std::int64_t>(1e9 * result.wall_seconds);
-  row.output = replace_invalid_utf8(attempt.code.text);
-  return row;
-}
-
-void add_metrics(ScoredRun& run, std::span<const ExampleRow> rows, const PassAtKOptions& options) {
-  const PassAtK pass(options);
-  const ExecShare shares(options.variant);
-  for (const Metric* metric :
-       {static_cast<const Metric*>(&pass), static_cast<const Metric*>(&shares)}) {
-    for (Estimate& estimate : metric->compute(rows)) run.estimates.push_back(std::move(estimate));
-    for (MetricDefinition& definition : metric->definitions()) {
-      const bool known = std::ranges::any_of(run.definitions, [&](const MetricDefinition& other) {
-        return other.metric == definition.metric;
-      });
-      if (!known)
-        run.definitions.push_back(std::move(definition));
-    }
-  }
-}
-
-std::vector<ExampleRow> judge(Sandbox& sandbox, std::span<const Attempt> attempts,
-                              const std::string& what) {
-  std::vector<SandboxProgram> programs;
-  for (const Attempt& attempt : attempts) {
-    const CodeText& code = attempt.code;
-    programs.push_back(completed_program(*code.problem, code.prompt, code.text));
-  }
-  const std::vector<ExecResult> results = execute(sandbox, programs, what);
-  std::vector<ExampleRow> rows;
-  std::int64_t differing = 0, compared = 0;
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    rows.push_back(row_of(attempts[i], results[i]));
-    if (!attempts[i].recorded)
-      continue;
-    ++compared;
-    if (*attempts[i].recorded == (results[i].status == ExecStatus::kPassed))
-      continue;
-    ++differing;
-    log_info("{} sample {}: {} here ({}), {} in the file", rows.back().doc_id, rows.back().rep,
-             rows.back().exec_status, results[i].detail,
-             *attempts[i].recorded ? "passed" : "failed");
-  }
-  if (compared > 0)
-    log_info("{} of {} verdicts differ from the file's", differing, compared);
-  return rows;
-}
-
-// The same attempts, with the program that the sanitiser takes out of each text.
-std::vector<ExampleRow> judge_sanitised(Sandbox& sandbox, std::span<const Attempt> attempts) {
-  std::vector<CodeText> texts;
-  for (const Attempt& attempt : attempts) texts.push_back(attempt.code);
-  const std::vector<SanitisedText> sanitised = sanitise(sandbox, texts);
-  std::vector<SandboxProgram> programs;
-  std::int64_t failed = 0;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    programs.push_back(completed_program(*texts[i].problem, "", sanitised[i].program));
-    failed += sanitised[i].failed.empty() ? 0 : 1;
-  }
-  if (failed > 0)
-    log_warning(fmt::format("the sanitiser failed on {} texts; they count as empty", failed));
-  const std::vector<ExecResult> results = execute(sandbox, programs, "sanitised");
-  std::vector<ExampleRow> rows;
-  for (std::size_t i = 0; i < results.size(); ++i) rows.push_back(row_of(attempts[i], results[i]));
-  return rows;
 }
 
 }  // namespace
@@ -317,24 +245,23 @@ int score_code(const CodeTask& task, const Arguments& args) {
   if (!options)
     return kExitOk;
   const std::string sanitiser = task.has_sanitiser ? options->get("sanitiser", "both") : "off";
-  if (sanitiser != "off" && sanitiser != "on" && sanitiser != "both")
-    throw ConfigError("sanitiser", sanitiser, "off, on or both");
-  const std::vector<std::int64_t> ks = ks_of(*options);
+  const CodeJudging judging{sanitising_of(sanitiser), ks_of(*options)};
   const Input input = read_input(task, *options);
   Sandbox sandbox(sandbox_options(*options));
 
   ScoredRun run;
-  const std::filesystem::path file = options->get("generations", "reference");
-  run.model_name = options->get("model", file.filename().string());
+  run.model_name = options->get("model", input.model);
   run.task_name = task.name;
   run.task_version = kTaskVersion;
   run.data_sha256 = input.data_sha256;
   run.generations_sha256 = input.generations_sha256;
   run.settings = {{"sandbox", parse_json(sandbox.settings_json(), "sandbox")},
-                  {"k", ks},
+                  {"k", judging.ks},
                   {"sanitiser", sanitiser},
                   {"split", task.has_sanitiser ? "all" : options->get("split", "test")},
                   {"reference", options->has("reference")},
+                  {"format", options->get("format", "auto")},
+                  {"text_member", options->get("text-member", "")},
                   {"subset", input.is_subset}};
   run.environment = {{"sandbox", parse_json(sandbox.environment_json(), "sandbox")}};
   run.n_docs = std::ssize(input.problems);
@@ -342,16 +269,10 @@ int score_code(const CodeTask& task, const Arguments& args) {
   run.command = command_line(fmt::format("score {}", task.name), args);
   if (print_stored_run(*options, run))
     return kExitOk;
-  if (sanitiser != "on") {
-    run.rows = judge(sandbox, input.attempts, task.name);
-    add_metrics(run, run.rows, {ks, ""});
-  }
-  if (sanitiser != "off") {
-    std::vector<ExampleRow> rows = judge_sanitised(sandbox, input.attempts);
-    add_metrics(run, rows, {ks, "sanitised"});
-    if (sanitiser == "on")
-      run.rows = std::move(rows);
-  }
+  CodeScores scores = score_attempts(sandbox, input.attempts, judging);
+  run.rows = std::move(scores.rows);
+  run.estimates = std::move(scores.estimates);
+  run.definitions = std::move(scores.definitions);
   return record_scored_run(*options, run);
 }
 

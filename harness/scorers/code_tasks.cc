@@ -12,6 +12,7 @@ int score_humaneval(const Arguments& args) {
       "Fast-dLLM use; the two stand side by side.\n\n"
       "  dlmbench score humaneval --generations samples.jsonl\n"
       "  dlmbench score humaneval --reference\n"
+      "  dlmbench score humaneval --run 0193a4 --sanitiser on\n"
       "  dlmbench score humaneval --generations out.jsonl --sanitiser off --k 1,10 --time-limit 5";
   return score_code({"humaneval", kText, "data/humaneval/HumanEval.jsonl.gz",
                      "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",

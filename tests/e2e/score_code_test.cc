@@ -77,6 +77,14 @@ TEST_F(ScoreCode, ShowsRawAndSanitisedSideBySideAndRemembers) {
   EXPECT_EQ(again.code, 0);
   EXPECT_EQ(again.out, first.out);
   EXPECT_NE(again.err.find("stored already"), std::string::npos) << again.err;
+
+  const ProcessResult listed = dlmbench({"list", "--db", folder_.file("runs.db"), "-o", "json"});
+  const std::string run = parse_json(listed.out, "list")[0]["run_id"];
+  const ProcessResult rescored =
+      dlmbench(arguments({"--run", run, "--sanitiser", "on", "-o", "json"}));
+  EXPECT_EQ(rescored.code, 0) << rescored.err;
+  EXPECT_EQ(value_of(rescored, "k=1, sanitised"), 0.5);
+  EXPECT_EQ(value_of(rescored, "k=1"), -1);
 }
 
 TEST_F(ScoreCode, RefusesWhatItCanNotScore) {

@@ -155,7 +155,7 @@ TEST(Sanitiser, SurvivesHostileTexts) {
 
 // Fixtures and public generations.
 
-std::vector<ExecResult> run_all(std::span<const CodeProblem> problems,
+std::vector<ExecResult> run_all(Sandbox& sandbox, std::span<const CodeProblem> problems,
                                 std::span<const Generation> generations) {
   std::map<std::string, const CodeProblem*> by_id;
   for (const CodeProblem& problem : problems) by_id[problem.id] = &problem;
@@ -164,15 +164,15 @@ std::vector<ExecResult> run_all(std::span<const CodeProblem> problems,
     const CodeProblem& problem = *by_id.at(generation.doc_id);
     programs.push_back(completed_program(problem, problem.prompt, generation.text));
   }
-  return testing::small_sandbox().run(programs);
+  return sandbox.run(programs);
 }
 
-std::int64_t passed_references(Sandbox& sandbox, std::span<const CodeProblem> problems) {
+std::int64_t passed_references(std::span<const CodeProblem> problems) {
   std::vector<SandboxProgram> programs;
   for (const CodeProblem& problem : problems)
     programs.push_back(completed_program(problem, problem.prompt, problem.reference));
   std::int64_t passed = 0;
-  const auto results = sandbox.run(programs);
+  const auto results = testing::usual_sandbox().run(programs);
   for (std::size_t i = 0; i < results.size(); ++i) {
     passed += results[i].status == ExecStatus::kPassed ? 1 : 0;
     if (results[i].status != ExecStatus::kPassed)
@@ -217,7 +217,7 @@ TEST(ExecGolden, VerdictsAreThoseOfTheOfficialExecutorOrBetter) {
   for_each_json_row(read_text_file(folder + "verdicts.jsonl"), "verdicts",
                     [&](const Json& row, const std::string&) { verdicts.push_back(row); });
   ASSERT_EQ(file.generations.size(), verdicts.size());
-  const auto results = run_all(problems, file.generations);
+  const auto results = run_all(testing::small_sandbox(), problems, file.generations);
   std::size_t differ = 0;
   for (std::size_t i = 0; i < results.size(); ++i) {
     EXPECT_STREQ(status_name(results[i].status), status_name(expected_status(verdicts[i])))
@@ -231,7 +231,7 @@ TEST(ExecGolden, HumanEvalsOwnSolutionsPass) {
   DLM_REQUIRE_DATA(kHumanEval);
   DLM_REQUIRE_SANDBOX();
   const auto problems = read_humaneval(testing::data_path(kHumanEval));
-  EXPECT_EQ(passed_references(testing::small_sandbox(), problems), 164);
+  EXPECT_EQ(passed_references(problems), 164);
 }
 
 TEST(ExecGolden, ExampleSamplesAreHalfRight) {
@@ -241,7 +241,7 @@ TEST(ExecGolden, ExampleSamplesAreHalfRight) {
   const auto file =
       read_generations(testing::data_path("data/humaneval/example_samples.jsonl"), {});
   std::string statuses;
-  for (const ExecResult& result : run_all(problems, file.generations))
+  for (const ExecResult& result : run_all(testing::small_sandbox(), problems, file.generations))
     statuses += status_name(result.status) + std::string(" ");
   EXPECT_EQ(statuses, "wrong timeout wrong passed passed passed ");
 }
@@ -255,7 +255,7 @@ TEST(ExecGolden, WizardCodersRowsAreAsPublished) {
   options.verdict_member = "passed";
   const auto file = read_generations(testing::data_path(path), options);
   const auto problems = read_humaneval(testing::data_path(kHumanEval));
-  const auto results = run_all(problems, file.generations);
+  const auto results = run_all(testing::usual_sandbox(), problems, file.generations);
   std::int64_t passed = 0;
   for (std::size_t i = 0; i < results.size(); ++i) {
     const bool here = results[i].status == ExecStatus::kPassed;
@@ -268,9 +268,7 @@ TEST(ExecGolden, WizardCodersRowsAreAsPublished) {
 TEST(ExecSlowGolden, MbppsOwnSolutionsPass) {
   DLM_REQUIRE_DATA("data/mbpp/mbpp.jsonl");
   DLM_REQUIRE_SANDBOX();
-  // Task 123 takes a second of CPU time: the default limits.
-  Sandbox sandbox(SandboxOptions{});
-  EXPECT_EQ(passed_references(sandbox, read_mbpp(testing::data_path("data/mbpp/mbpp.jsonl"))), 974);
+  EXPECT_EQ(passed_references(read_mbpp(testing::data_path("data/mbpp/mbpp.jsonl"))), 974);
 }
 
 }  // namespace

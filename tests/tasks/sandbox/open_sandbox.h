@@ -1,5 +1,5 @@
-// The sandbox of one test binary, opened once. Tests are skipped where bubblewrap itself can not
-// make name spaces; where it can, a sandbox that does not open is a failure.
+// The sandboxes of one test binary, each opened once. Tests are skipped where bubblewrap itself can
+// not make name spaces; where it can, a sandbox that does not open is a failure.
 #pragma once
 
 #include <cstdlib>
@@ -21,6 +21,12 @@ inline bool bubblewrap_works() {
 // Limits of the battery: a second of CPU time, half a gigabyte.
 inline Sandbox& small_sandbox() {
   static Sandbox sandbox(battery_options());
+  return sandbox;
+}
+
+// The limits that scores are taken with.
+inline Sandbox& usual_sandbox() {
+  static Sandbox sandbox(SandboxOptions{});
   return sandbox;
 }
 
