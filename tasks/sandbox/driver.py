@@ -16,8 +16,8 @@ def drive():
 
     read, write, leave, run, build = posix.read, posix.write, posix._exit, exec, compile
     error_type, text_type, type_of, number, mapping, size = BaseException, str, type, int.from_bytes, dict, len
-    stop_tracing, stop_profiling = sys.settrace, sys.setprofile
-    request, report = 3, 4
+    stop_tracing, stop_profiling, process = sys.settrace, sys.setprofile, posix.getpid
+    request, report, own_process = 3, 4, posix.getpid()
 
     def receive(count):
         got = b""
@@ -74,8 +74,11 @@ def drive():
         check_space["__builtins__"] = pristine
         run(checks_code, check_space)
     except error_type as error:
-        send(describe(error))
+        if process() == own_process:
+            send(describe(error))
         leave(1)
+    if process() != own_process:  # a child that the program left running: its parent speaks
+        leave(0)
     send(b"E")
     challenge = receive(16)
     send(b"A" + challenge[::-1])

@@ -95,6 +95,16 @@ def big():
 while True:
     os.write(1, b"x" * 65536)
 )"},
+    Row{"verdict flood", "to hold up the supervisor by writing to it", kWrong, R"(
+import threading
+def flood():
+    while True:
+        os.write(4, b"X" * 65536)
+for i in range(4):
+    threading.Thread(target=flood).start()
+)"},
+    Row{"stops", "to be stopped and never go on", kTimeout,
+        "import signal\nos.kill(os.getpid(), signal.SIGSTOP)"},
     Row{"open files", "file descriptors without end", kPassed, R"(
 def many():
     return [os.open("/dev/null", os.O_RDONLY) for i in range(100000)]

@@ -81,6 +81,16 @@ TEST(Sandbox, ShowsChecksTheGlobalsButNotTheirBuiltins) {
   EXPECT_EQ(run_one(source, "assert sum([1]) == 7", {"sum"}).status, ExecStatus::kPassed);
 }
 
+// Both processes run the checks to their end; the verdict is the program's own process's.
+TEST(Sandbox, HearsTheProgramsOwnProcessAlone) {
+  DLM_REQUIRE_SANDBOX();
+  EXPECT_EQ(run_one("import os\nchild = os.fork()", "pass").status, ExecStatus::kPassed);
+  EXPECT_EQ(run_one("import os\nchild = os.fork()", "assert child != 0").status,
+            ExecStatus::kPassed);
+  EXPECT_EQ(run_one("import os\nchild = os.fork()", "assert child == 0").status,
+            ExecStatus::kWrong);
+}
+
 TEST(Sandbox, LeavesAModuleWithoutAName) {
   DLM_REQUIRE_SANDBOX();
   EXPECT_EQ(run_one("if __name__ == '__main__':\n    raise SystemExit(1)", "").status,
