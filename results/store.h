@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -113,6 +114,10 @@ class Store {
   // One statement that only reads, with its parameters. Throws ConfigError for any other, with
   // SQLite's message for a wrong one. Blobs come as lower-case hexadecimal text.
   Table query(std::string_view sql, std::span<const Cell> parameters = {});
+
+  // The same, row by row, without holding them: for the many rows of table sample.
+  void scan(std::string_view sql, std::span<const Cell> parameters,
+            const std::function<void(const Statement&)>& on_row);
 
   const std::string& path() const { return database_.path(); }
 

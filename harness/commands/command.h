@@ -11,6 +11,9 @@ namespace dlm {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 1;      // a setting or a file is wrong; nothing was written
 inline constexpr int kExitRunFailed = 2;  // a run failed; its row says why
+inline constexpr int kExitWorse = 3;
+inline constexpr int kExitAmbiguous = 4;
+inline constexpr int kExitNothing = 5;  // nothing was measured or compared
 
 using Arguments = std::vector<std::string>;
 
@@ -29,6 +32,7 @@ int export_command(const Arguments& args);
 int schedule_command(const Arguments& args);
 int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
+int compare_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);
