@@ -33,9 +33,9 @@ const std::vector<std::string>& comparable_metrics();
 std::string better_direction(std::string_view metric);
 
 struct CompareOptions {
-  std::vector<std::string> metrics;       // empty: all that both runs have
-  std::map<std::string, Margin> margins;  // on top of the defaults
-  bool only_common = false;               // compare what is in common where the data differ
+  std::vector<std::string> metrics = {};       // empty: all that both runs have
+  std::map<std::string, Margin> margins = {};  // on top of the defaults
+  bool only_common = false;                    // compare what is in common where the data differ
   std::int64_t bootstrap_draws = 2000;
   std::uint64_t seed = 1;
   // Relative run-to-run spread of this machine's speed (A/A): a smaller difference is no finding.
