@@ -199,7 +199,7 @@ std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs
   out.a = in.speed_a.tokens_per_second;
   out.b = in.speed_b.tokens_per_second;
   out.relative = true;
-  const Shift shift = shift_estimate(a, b);
+  const Shift shift = shift_estimate(a, b, 0.95, kEquivalenceLevel);
   out.difference = std::expm1(-shift.value);
   out.interval = as_rates(shift.interval);
   out.interval_method = "Hodges-Lehmann";
@@ -211,7 +211,7 @@ std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs
   const double floor = in.options->speed_noise_floor;
   const double asked = margin.relative ? margin.value : margin.value / out.a;
   out.margin = std::max(asked, floor);
-  const Interval inner = as_rates(shift_estimate(a, b, kEquivalenceLevel).interval);
+  const Interval inner = as_rates(shift.inner_interval);
   out.equivalent = inner.low > -out.margin && inner.high < out.margin;
   // The half-width stands for 1.96 standard errors.
   const double std_error = 0.25 * (out.interval->high - out.interval->low);

@@ -73,16 +73,36 @@ double count_at_most(const std::vector<double>& a, const std::vector<double>& b,
   return count;
 }
 
-// The k-th smallest difference, k from 1: the smallest number that k differences do not exceed.
+// The differences in (low, high], sorted.
+std::vector<double> differences_between(const std::vector<double>& a, const std::vector<double>& b,
+                                        double low, double high) {
+  std::vector<double> differences;
+  std::size_t first = 0;
+  for (const double value : a) {
+    while (first < b.size() && b[first] - value <= low) ++first;
+    for (std::size_t j = first; j < b.size() && b[j] - value <= high; ++j)
+      differences.push_back(b[j] - value);
+  }
+  std::sort(differences.begin(), differences.end());
+  return differences;
+}
+
+// The k-th smallest difference, k from 1: halves the range until few enough are left to look at.
 double kth_difference(const std::vector<double>& a, const std::vector<double>& b, double k) {
+  constexpr double kFewEnough = 100000;
   double low = std::nextafter(b.front() - a.back(), -HUGE_VAL);
   double high = b.back() - a.front();
-  while (true) {
+  double below = 0;
+  double up_to = static_cast<double>(a.size()) * static_cast<double>(b.size());
+  while (up_to - below > kFewEnough) {
     const double middle = low + 0.5 * (high - low);
     if (!(middle > low && middle < high))
-      return high;
-    (count_at_most(a, b, middle) >= k ? high : low) = middle;
+      return high;  // more differences than that are equal
+    const double count = count_at_most(a, b, middle);
+    (count >= k ? high : low) = middle;
+    (count >= k ? up_to : below) = count;
   }
+  return differences_between(a, b, low, high)[static_cast<std::size_t>(k - below) - 1];
 }
 
 // Differences left out at each end of the interval.
@@ -121,19 +141,26 @@ RankTest mann_whitney(std::span<const double> a, std::span<const double> b) {
   return test;
 }
 
-Shift shift_estimate(std::span<const double> a, std::span<const double> b, double level) {
-  if (!(level > 0 && level < 1))
-    throw ConfigError("level", fmt::format("{}", level), "a number inside (0, 1)");
+Shift shift_estimate(std::span<const double> a, std::span<const double> b, double level,
+                     double inner_level) {
+  for (const double one : {level, inner_level}) {
+    if (!(one > 0 && one < 1))
+      throw ConfigError("level", fmt::format("{}", one), "a number inside (0, 1)");
+  }
   const std::vector<double> sorted_a = sorted_copy(a);
   const std::vector<double> sorted_b = sorted_copy(b);
   const double pairs = static_cast<double>(a.size()) * static_cast<double>(b.size());
   const auto kth = [&](double k) { return kth_difference(sorted_a, sorted_b, k); };
+  const auto interval = [&](double at_level) {
+    const double cut = std::max(1.0, left_out(a.size(), b.size(), at_level));
+    return Interval{kth(cut), kth(pairs + 1 - cut)};
+  };
   const double low = std::floor((pairs + 1) / 2);
   const double high = std::floor(pairs / 2) + 1;
   Shift shift;
-  shift.value = 0.5 * (kth(low) + kth(high));
-  const double cut = left_out(a.size(), b.size(), level);
-  shift.interval = {kth(std::max(1.0, cut)), kth(std::min(pairs, pairs + 1 - std::max(1.0, cut)))};
+  shift.value = low == high ? kth(low) : 0.5 * (kth(low) + kth(high));
+  shift.interval = interval(level);
+  shift.inner_interval = interval(inner_level);
   return shift;
 }
 

@@ -21,15 +21,17 @@ struct RankTest {
 RankTest mann_whitney(std::span<const double> a, std::span<const double> b);
 
 struct Shift {
-  double value = 0;  // median of all differences b_j - a_i
-  Interval interval;
+  double value = 0;         // median of all differences b_j - a_i
+  Interval interval;        // at `level`
+  Interval inner_interval;  // at `inner_level`, for two one-sided tests
 };
 
 // The shift of `b` against `a` (Hodges-Lehmann) and its interval (Moses): order statistics of the n
-// m differences, found without making them, in O((n + m) log) time. The interval is all of the
-// differences where the samples are too small for the level. Of the logarithms of two samples of
-// times it is the logarithm of their median ratio. Throws ConfigError where one is empty. Source:
-// Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2-4.3.
-Shift shift_estimate(std::span<const double> a, std::span<const double> b, double level = 0.95);
+// m differences, found without making them, in O((n + m) log) time. The interval is the range of
+// the differences where the samples are too small for the level. Of the logarithms of two samples
+// of times it is the logarithm of their median ratio. Throws ConfigError where one is empty.
+// Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2-4.3.
+Shift shift_estimate(std::span<const double> a, std::span<const double> b, double level = 0.95,
+                     double inner_level = 0.90);
 
 }  // namespace dlm
