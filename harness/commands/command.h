@@ -33,6 +33,7 @@ int schedule_command(const Arguments& args);
 int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
 int compare_command(const Arguments& args);
+int merge_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

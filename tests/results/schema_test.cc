@@ -284,8 +284,8 @@ TEST(Schema, VersionOneIsBroughtUpToDateWithItsRows) {
     database.execute(
         "INSERT INTO env VALUES('e',NULL,NULL,NULL,NULL,NULL,NULL,'{}');"
         "INSERT INTO build VALUES('b',NULL,0,NULL,NULL,NULL,NULL,1,'{}');"
-        "INSERT INTO model VALUES('m','name','family',1,'f32','w',NULL,NULL);"
-        "INSERT INTO task VALUES('t','task',1,'likelihood','d',NULL,2,NULL);"
+        "INSERT INTO model VALUES('m','name','family',1,'f32','w',NULL,'{}');"
+        "INSERT INTO task VALUES('t','task',1,'likelihood','d',NULL,2,'{}');"
         "INSERT INTO config(config_id,j) VALUES('c','{}');"
         "INSERT INTO run(run_id,model_id,task_id,config_id,env_id,build_id,run_key,identity_json,"
         "seed,status,started_at) VALUES('R1','m','t','c','e','b','k','{}',1,'done','now'),"
