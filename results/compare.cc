@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "harness/base/error.h"
 #include "harness/base/text.h"
@@ -63,19 +64,6 @@ void judge(Comparison& comparison) {
     return;
   }
   comparison.verdict = Verdict::kAmbiguous;
-  if (!comparison.p)
-    comparison.note = "one unit has no spread";
-}
-
-void adjust_and_judge(std::vector<Comparison>& comparisons) {
-  std::vector<double> p_values;
-  for (const Comparison& comparison : comparisons) p_values.push_back(comparison.p.value_or(1));
-  const std::vector<double> adjusted = holm_adjusted(p_values);
-  for (std::size_t i = 0; i < comparisons.size(); ++i) {
-    if (comparisons[i].p)
-      comparisons[i].p_adjusted = adjusted[i];
-    judge(comparisons[i]);
-  }
 }
 
 }  // namespace
@@ -133,6 +121,17 @@ int verdict_exit_code(const std::vector<Verdict>& verdicts) {
   return verdicts.empty() || any(Verdict::kEmpty) ? 5 : 0;
 }
 
+void judge_comparisons(std::span<Comparison* const> comparisons) {
+  std::vector<double> p_values;
+  for (const Comparison* comparison : comparisons) p_values.push_back(comparison->p.value_or(1));
+  const std::vector<double> adjusted = holm_adjusted(p_values);
+  for (std::size_t i = 0; i < comparisons.size(); ++i) {
+    if (comparisons[i]->p)
+      comparisons[i]->p_adjusted = adjusted[i];
+    judge(*comparisons[i]);
+  }
+}
+
 CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const CompareOptions& options) {
   const std::vector<std::string> names = metric_names_of(options);
   CompareResult result;
@@ -148,7 +147,8 @@ CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const Compare
   note_what_limits(result);
   if (result.in_common == 0)
     return result;
-  const MeasureInputs inputs{&result, &pairing, &options, speed_sample(a), speed_sample(b)};
+  MeasureInputs inputs{&result, &pairing, &options, {}, {}};
+  std::tie(inputs.speed_a, inputs.speed_b) = speed_samples(a, b, options);
   for (const Measure& what : measures()) {
     if (std::find(names.begin(), names.end(), what.metric) == names.end())
       continue;
@@ -162,7 +162,9 @@ CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const Compare
       result.notes.push_back(why_not);
     }
   }
-  adjust_and_judge(result.comparisons);
+  std::vector<Comparison*> judged;
+  for (Comparison& comparison : result.comparisons) judged.push_back(&comparison);
+  judge_comparisons(judged);
   return result;
 }
 

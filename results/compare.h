@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +41,9 @@ struct CompareOptions {
   std::uint64_t seed = 1;
   // Relative run-to-run spread of this machine's speed (A/A): a smaller difference is no finding.
   double speed_noise_floor = 0;
+  // Compare the rates of whole runs that were repeated (same key, program and machine) where both
+  // sides have at least 4 of them: that includes the run-to-run noise, and needs no floor.
+  bool speed_of_repeated_runs = false;
 };
 
 enum class Verdict { kSame, kBetter, kWorse, kAmbiguous, kEmpty };
@@ -87,6 +91,12 @@ struct StoredRun {
 // common. Throws ConfigError where the runs were measured on unlike data (without only_common), for
 // an unknown metric, or for one that these runs do not have.
 CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const CompareOptions& options);
+
+// Adjusts the p values of `comparisons` together (Holm) and gives each its verdict anew.
+void judge_comparisons(std::span<Comparison* const> comparisons);
+
+// The one table of the comparisons, in compare's columns.
+Table comparison_table(std::span<const Comparison> comparisons);
 
 // "comparison", and "settings that differ" where there are any.
 std::vector<Table> comparison_tables(const CompareResult& result);

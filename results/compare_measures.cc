@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::int64_t kFewestForBootstrap = 50;
 constexpr std::int64_t kMostForBootstrap = 20000;
-constexpr std::size_t kFewestRepeats = 3;
 constexpr double kAlpha = 0.05;
 constexpr double kEquivalenceLevel = 1 - 2 * kAlpha;
 
@@ -182,6 +181,48 @@ std::optional<Comparison> measure_ratio(const Measure& what, const MeasureInputs
   return out;
 }
 
+constexpr std::string_view kRepeatedRuns = "repeated runs";
+
+// Where times come from: a query of tokens and nanoseconds, and how many of them make a sample.
+struct SpeedSource {
+  const char* units;
+  std::size_t fewest;
+  const char* sql;
+};
+
+constexpr std::array kSpeedSources = {
+    SpeedSource{
+        kRepeatedRuns.data(), 4,
+        "SELECT (SELECT sum(coalesce(kept_tok,n_tok)) FROM sample s WHERE s.run_id=r.run_id), "
+        "(SELECT sum(wall_ns) FROM sample s WHERE s.run_id=r.run_id) FROM run o JOIN run r ON "
+        "r.run_key=o.run_key AND r.env_id=o.env_id AND r.build_id=o.build_id AND "
+        "r.status='done' AND r.resumes=0 WHERE o.run_id=? ORDER BY r.run_id"},
+    SpeedSource{"repeats of the run", 3,
+                "SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep"},
+    SpeedSource{"times of documents", 1,
+                "SELECT coalesce(kept_tok,n_tok), wall_ns FROM sample WHERE run_id=? "
+                "ORDER BY doc_id, rep"},
+};
+
+SpeedSample speed_sample(const StoredRun& run, const SpeedSource& source) {
+  const std::array<Cell, 1> parameters = {run.run_id};
+  SpeedSample sample;
+  sample.units = source.units;
+  double tokens = 0;
+  double ns = 0;
+  run.store->scan(source.sql, parameters, [&](const Statement& row) {
+    if (row.integer(0) <= 0 || row.integer(1) <= 0)
+      return;
+    const auto of_tokens = static_cast<double>(row.integer(0));
+    const auto of_ns = static_cast<double>(row.integer(1));
+    sample.log_ns_per_token.push_back(std::log(of_ns / of_tokens));
+    tokens += of_tokens;
+    ns += of_ns;
+  });
+  sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
+  return sample;
+}
+
 Interval as_rates(const Interval& log_times) {
   return {std::expm1(-log_times.high), std::expm1(-log_times.low)};
 }
@@ -208,7 +249,7 @@ std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs
   out.test = fmt::format("Mann-Whitney U{}", test.exact ? " exact" : "");
   out.n = std::ssize(a) + std::ssize(b);
   out.n_units = std::min(std::ssize(a), std::ssize(b));
-  const double floor = in.options->speed_noise_floor;
+  const double floor = in.speed_a.units == kRepeatedRuns ? 0 : in.options->speed_noise_floor;
   const double asked = margin.relative ? margin.value : margin.value / out.a;
   out.margin = std::max(asked, floor);
   const Interval inner = as_rates(shift.inner_interval);
@@ -216,8 +257,7 @@ std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs
   // The half-width stands for 1.96 standard errors.
   const double std_error = 0.25 * (out.interval->high - out.interval->low);
   out.needed = needed_units(std_error * std::sqrt(static_cast<double>(out.n_units)), out.margin);
-  out.pairing = in.speed_a.of_documents || in.speed_b.of_documents ? "times of documents"
-                                                                   : "repeats of the run";
+  out.pairing = in.speed_a.units;
   if (out.margin > asked)
     out.note =
         fmt::format("margin raised to the noise floor of this machine, {:.1f} %", 100 * floor);
@@ -253,32 +293,18 @@ std::span<const Measure> measures() {
   return kMeasures;
 }
 
-SpeedSample speed_sample(const StoredRun& run) {
-  const std::array<Cell, 1> parameters = {run.run_id};
-  SpeedSample sample;
-  double tokens = 0;
-  double ns = 0;
-  const auto add = [&](const Statement& row) {
-    if (row.integer(0) <= 0 || row.integer(1) <= 0)
-      return;
-    const auto of_tokens = static_cast<double>(row.integer(0));
-    const auto of_ns = static_cast<double>(row.integer(1));
-    sample.log_ns_per_token.push_back(std::log(of_ns / of_tokens));
-    tokens += of_tokens;
-    ns += of_ns;
-  };
-  run.store->scan("SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep",
-                  parameters, add);
-  if (sample.log_ns_per_token.size() < kFewestRepeats) {
-    sample = {};
-    sample.of_documents = true;
-    tokens = ns = 0;
-    run.store->scan(
-        "SELECT coalesce(kept_tok,n_tok), wall_ns FROM sample WHERE run_id=? ORDER BY doc_id, rep",
-        parameters, add);
+std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
+                                                  const CompareOptions& options) {
+  for (const SpeedSource& source : kSpeedSources) {
+    if (source.units == kRepeatedRuns && !options.speed_of_repeated_runs)
+      continue;
+    std::pair<SpeedSample, SpeedSample> samples = {speed_sample(a, source),
+                                                   speed_sample(b, source)};
+    if (std::min(samples.first.log_ns_per_token.size(), samples.second.log_ns_per_token.size()) >=
+        source.fewest)
+      return samples;
   }
-  sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
-  return sample;
+  return {};
 }
 
 std::optional<Comparison> measure(const Measure& what, const MeasureInputs& inputs,

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "results/compare.h"
@@ -21,12 +22,12 @@ struct Measure {
 
 std::span<const Measure> measures();
 
-// Times to compare: nanoseconds a token, of repeats of the whole run ("total" phases of table
-// timing) or of its documents.
+// Times to compare: nanoseconds a token, of runs that were repeated, of repeats within a run
+// ("total" phases of table timing) or of its documents.
 struct SpeedSample {
   std::vector<double> log_ns_per_token;
   double tokens_per_second = 0;  // of all together
-  bool of_documents = false;
+  const char* units = "";
 };
 
 struct MeasureInputs {
@@ -36,7 +37,9 @@ struct MeasureInputs {
   SpeedSample speed_a, speed_b;
 };
 
-SpeedSample speed_sample(const StoredRun& run);
+// Of both runs in the same units, the coarsest that both have enough of.
+std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
+                                                  const CompareOptions& options);
 
 // Everything but the verdict. Absent, with the reason in `why_not`, where these runs do not have
 // the metric or it means different things in them.

@@ -65,6 +65,15 @@ std::string verdict_text(const Comparison& comparison) {
   return text + fmt::format(": about {} units for 80 % power", comparison.needed);
 }
 
+std::string note_text(const Comparison& comparison) {
+  std::string note = comparison.note;
+  const bool small =
+      comparison.verdict == Verdict::kSame && comparison.p_adjusted.value_or(1) < 0.05;
+  if (small)
+    note += note.empty() ? "real, but below the margin" : "; real, but below the margin";
+  return note;
+}
+
 std::vector<Column> comparison_columns() {
   constexpr Align kRight = Align::kRight;
   constexpr Align kLeft = Align::kLeft;
@@ -132,15 +141,19 @@ std::vector<Cell> comparison_cells(const Comparison& c) {
           verdict_text(c),
           verdict_name(c.verdict),
           c.needed,
-          c.note};
+          note_text(c)};
 }
 
 }  // namespace
 
+Table comparison_table(std::span<const Comparison> comparisons) {
+  Table table{"comparison", comparison_columns(), {}};
+  for (const Comparison& one : comparisons) table.rows.push_back(comparison_cells(one));
+  return table;
+}
+
 std::vector<Table> comparison_tables(const CompareResult& result) {
-  Table comparison{"comparison", comparison_columns(), {}};
-  for (const Comparison& one : result.comparisons) comparison.rows.push_back(comparison_cells(one));
-  std::vector<Table> tables = {std::move(comparison)};
+  std::vector<Table> tables = {comparison_table(result.comparisons)};
   Table settings{"settings that differ", {{"setting", ""}, {"a", "A"}, {"b", "B"}}, {}};
   for (const auto& [name, values] : result.differing)
     settings.rows.push_back({name, values.first, values.second});

@@ -220,9 +220,8 @@ std::vector<MergedRun> merge_store(Database& target, const std::string& source) 
     merged.push_back({source, run.run_id, decision.outcome, decision.detail});
   }
   target.execute(
-      "INSERT OR IGNORE INTO main.gate SELECT * FROM src.gate WHERE base_run IN (SELECT run_id "
-      "FROM "
-      "main.run) AND new_run IN (SELECT run_id FROM main.run)");
+      "INSERT OR IGNORE INTO main.gate SELECT * FROM src.gate WHERE (base_run IS NULL OR "
+      "base_run IN (SELECT run_id FROM main.run)) AND new_run IN (SELECT run_id FROM main.run)");
   transaction.commit();
   return {merged.rbegin(), merged.rend()};
 }

@@ -4,9 +4,10 @@
 ALTER TABLE run ADD COLUMN stored_rows INTEGER;
 UPDATE run SET stored_rows=(SELECT count(*) FROM sample s WHERE s.run_id=run.run_id) WHERE status='done';
 
--- A name that the user gave a run: the baseline of a gate, say. A name is moved by giving it again.
+-- A name that the user gave some runs: the baseline of a gate, say. Giving it again moves it.
 CREATE TABLE tag(
-  name TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run ON DELETE CASCADE, at TEXT NOT NULL) STRICT;
+  name TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES run ON DELETE CASCADE, at TEXT NOT NULL,
+  PRIMARY KEY(name,run_id)) STRICT, WITHOUT ROWID;
 
 -- Every estimate with what it is an estimate of: one line reads by itself.
 CREATE VIEW v_result AS
@@ -16,9 +17,9 @@ CREATE VIEW v_result AS
   FROM metric m JOIN metric_def d USING(metric) JOIN v_run v USING(run_id)
   WHERE v.superseded_by IS NULL;
 
--- Every verdict of a gate, latest first.
+-- Every verdict of a gate, latest first. base_run is NULL where the baseline lies in another store.
 CREATE VIEW v_gate AS
   SELECT g.at, n.model, n.task, g.metric, g.verdict, g.diff, g.ci_lo, g.ci_hi, g.margin, g.p, g.test,
          b.git_commit AS base_commit, n.git_commit AS new_commit, g.base_run, g.new_run, g.gate_id
-  FROM gate g JOIN v_run b ON b.run_id=g.base_run JOIN v_run n ON n.run_id=g.new_run
+  FROM gate g LEFT JOIN v_run b ON b.run_id=g.base_run JOIN v_run n ON n.run_id=g.new_run
   ORDER BY g.at DESC, g.gate_id, g.metric;

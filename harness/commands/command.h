@@ -34,6 +34,8 @@ int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
 int compare_command(const Arguments& args);
 int merge_command(const Arguments& args);
+int gate_command(const Arguments& args);
+int tag_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

@@ -8,6 +8,7 @@
 #include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/commands/command.h"
+#include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
 
 namespace dlm {
@@ -69,8 +70,8 @@ int compare_command(const Arguments& args) {
   const auto other =
       options->has("db-b") ? Store::open_read_only(options->get("db-b", "")) : nullptr;
   Store& store_b = other == nullptr ? *store_a : *other;
-  const StoredRun a{store_a.get(), store_a->resolve_run(options->positionals[0])};
-  const StoredRun b{&store_b, store_b.resolve_run(options->positionals[1])};
+  const StoredRun a{store_a.get(), named_run(*store_a, options->positionals[0])};
+  const StoredRun b{&store_b, named_run(store_b, options->positionals[1])};
   if (a.run_id == b.run_id && other == nullptr)
     throw ConfigError("compare", a.run_id, "is given twice; name two runs");
   const CompareResult result = compare_runs(a, b, compare);
