@@ -36,6 +36,7 @@ int compare_command(const Arguments& args);
 int merge_command(const Arguments& args);
 int gate_command(const Arguments& args);
 int tag_command(const Arguments& args);
+int plot_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);
