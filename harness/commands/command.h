@@ -37,6 +37,7 @@ int merge_command(const Arguments& args);
 int gate_command(const Arguments& args);
 int tag_command(const Arguments& args);
 int plot_command(const Arguments& args);
+int report_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

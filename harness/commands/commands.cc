@@ -12,6 +12,7 @@ std::span<const Command> all_commands() {
       Command{"compare", "whether two stored runs differ", compare_command},
       Command{"gate", "whether a build may land, against a baseline", gate_command},
       Command{"plot", "stored runs as pictures, by gnuplot", plot_command},
+      Command{"report", "stored runs as one HTML page", report_command},
       Command{"tag", "names for runs", tag_command},
       Command{"merge", "stores of several machines as one", merge_command},
       Command{"export", "stored rows as CSV or JSON lines", export_command},
