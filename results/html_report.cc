@@ -66,13 +66,6 @@ std::string runs_section(Store& store, std::span<const std::string> run_ids) {
   return "<h2 id=\"runs\">What ran where</h2>\n" + html_table(runs);
 }
 
-std::string estimates_section(Store& store, std::span<const std::string> run_ids) {
-  return "<h2 id=\"results\">Results</h2>\n<p class=\"note\">± data is the standard error over "
-         "documents, ± mc that of the Monte-Carlo estimate given the documents; ≤ marks an upper "
-         "bound. A click on a column sorts.</p>\n" +
-         html_table(estimates_table(store, run_ids));
-}
-
 // Runs of one task, in order, in the order of the tasks' first runs.
 std::vector<std::vector<std::string>> by_task(Store& store, std::span<const std::string> run_ids) {
   std::vector<std::vector<std::string>> groups;
@@ -85,6 +78,23 @@ std::vector<std::vector<std::string>> by_task(Store& store, std::span<const std:
     groups[place->second].push_back(run_id);
   }
   return groups;
+}
+
+// A table a task: the settings that differ within it are its columns.
+std::string estimates_section(Store& store, std::span<const std::string> run_ids) {
+  std::string out =
+      "<h2 id=\"results\">Results</h2>\n<p class=\"note\">± data is the standard error over "
+      "documents, ± mc that of the Monte-Carlo estimate given the documents; ≤ marks an upper "
+      "bound. A click on a column sorts.</p>\n";
+  for (const auto& group : by_task(store, run_ids)) {
+    Table table = estimates_table(store, group);
+    if (table.rows.empty())
+      continue;
+    out += fmt::format("<h3>{}</h3>\n", html_text(text_of(table.rows[0][2])));
+    table.columns[2].audience = Audience::kPrograms;  // the task is in the heading
+    out += html_table(table);
+  }
+  return out;
 }
 
 std::string comparison_html(Store& store, const std::string& base, const std::string& other) {
@@ -257,7 +267,8 @@ std::string settings_section(Store& store, std::span<const std::string> run_ids)
 std::string page(const std::string& title, const std::string& body) {
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+      "style-src "
       "'unsafe-inline'; script-src '{}'; base-uri 'none'; form-action 'none'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
       "<link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>{}</style></head>\n<body>\n"
@@ -274,11 +285,11 @@ ReportPage html_report(Store& store, std::span<const std::string> run_ids,
     throw ConfigError("run", "", "no run is selected: nothing to report");
   const Plots plots = plots_section(store, run_ids);
   const std::vector<std::string> sections = {
-      runs_section(store, run_ids),
       estimates_section(store, run_ids),
       comparisons_section(store, run_ids, options.most_comparisons),
       plots.html,
       samples_section(store, run_ids, options),
+      runs_section(store, run_ids),
       settings_section(store, run_ids)};
   std::string body = fmt::format("<h1>{}</h1>\n<nav>", html_text(options.title));
   for (const auto& [id, name] :
@@ -287,6 +298,7 @@ ReportPage html_report(Store& store, std::span<const std::string> run_ids,
                                                                   {"differences", "Differences"},
                                                                   {"plots", "Plots"},
                                                                   {"samples", "Samples"},
+                                                                  {"runs", "Runs"},
                                                                   {"settings", "Settings"}}) {
     const bool there = std::any_of(sections.begin(), sections.end(), [&id](const auto& section) {
       return section.starts_with("<h2 id=\"" + id + "\"");

@@ -93,6 +93,10 @@ std::string setting_like(const RunFacts& facts, const std::string& name) {
     if (split(key, '.').back() == name)
       return value;
   }
+  if (name == "interval" && facts.settings.contains("estimator.t_max")) {
+    return fmt::format("U[{},{}]", setting(facts, "estimator.t_min"),
+                       setting(facts, "estimator.t_max"));
+  }
   return "";
 }
 
@@ -245,7 +249,10 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
   for (const Found& one : found) {
     const auto place = static_cast<double>(std::distance(names.begin(), names.find(one.x)));
     const double x = numbers ? parse_double(one.x).value_or(0) : place;
-    const std::string name = series_name(one.facts) + (one.y.bound ? " (bound)" : "");
+    std::string name = series_name(one.facts) + (one.y.bound ? " (bound)" : "");
+    const std::string block = setting(one.facts, "estimator.block_size");
+    if (request.kind == "variance" && !block.empty() && block != "0")
+      name += ", L'=" + block;
     series_of(plot, name, SeriesStyle::kLine)
         .points.push_back({x, one.y.value, {}, one.y.interval, ""});
   }

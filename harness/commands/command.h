@@ -38,6 +38,7 @@ int gate_command(const Arguments& args);
 int tag_command(const Arguments& args);
 int plot_command(const Arguments& args);
 int report_command(const Arguments& args);
+int repro_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

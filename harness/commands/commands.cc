@@ -13,6 +13,7 @@ std::span<const Command> all_commands() {
       Command{"gate", "whether a build may land, against a baseline", gate_command},
       Command{"plot", "stored runs as pictures, by gnuplot", plot_command},
       Command{"report", "stored runs as one HTML page", report_command},
+      Command{"repro", "a paper's tables, cell by cell", repro_command},
       Command{"tag", "names for runs", tag_command},
       Command{"merge", "stores of several machines as one", merge_command},
       Command{"export", "stored rows as CSV or JSON lines", export_command},
