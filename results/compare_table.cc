@@ -87,6 +87,7 @@ std::vector<Column> comparison_columns() {
           {"b", "B", kRight},
           {"difference_text", "B-A", kRight, kPeople},
           {"interval_text", "95% CI", kRight, kPeople},
+          {"verdict_text", "verdict", kLeft, kPeople},
           {"difference", "", kRight, kPrograms},
           {"relative", "", kLeft, kPrograms},
           {"std_error", "", kRight, kPrograms},
@@ -102,7 +103,6 @@ std::vector<Column> comparison_columns() {
           {"margin", "", kRight, kPrograms},
           {"n", "", kRight, kPrograms},
           {"units", "", kRight},
-          {"verdict_text", "verdict", kLeft, kPeople},
           {"verdict", "", kLeft, kPrograms},
           {"needed_units", "", kRight, kPrograms},
           {"note", ""}};
@@ -123,6 +123,7 @@ std::vector<Cell> comparison_cells(const Comparison& c) {
           value(c.b),
           difference_text(c),
           interval_text(c),
+          verdict_text(c),
           c.difference,
           c.relative ? "yes" : "no",
           c.std_error,
@@ -138,7 +139,6 @@ std::vector<Cell> comparison_cells(const Comparison& c) {
           c.margin,
           c.n,
           c.n_units,
-          verdict_text(c),
           verdict_name(c.verdict),
           c.needed,
           note_text(c)};

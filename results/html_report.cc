@@ -293,8 +293,7 @@ ReportPage html_report(Store& store, std::span<const std::string> run_ids,
       settings_section(store, run_ids)};
   std::string body = fmt::format("<h1>{}</h1>\n<nav>", html_text(options.title));
   for (const auto& [id, name] :
-       std::initializer_list<std::pair<std::string, std::string>>{{"runs", "Runs"},
-                                                                  {"results", "Results"},
+       std::initializer_list<std::pair<std::string, std::string>>{{"results", "Results"},
                                                                   {"differences", "Differences"},
                                                                   {"plots", "Plots"},
                                                                   {"samples", "Samples"},
