@@ -35,16 +35,6 @@ std::string number_for_people(double number, const std::optional<int>& decimals)
                                                     : fmt::format("{:.6g}", number));
 }
 
-std::string text_for_people(const Cell& cell) {
-  if (const auto* integer = std::get_if<std::int64_t>(&cell.value))
-    return cell.mark + fmt::format("{}", *integer);
-  if (const auto* real = std::get_if<double>(&cell.value))
-    return cell.mark + number_for_people(*real, cell.decimals);
-  if (const auto* text = std::get_if<std::string>(&cell.value))
-    return replace_invalid_utf8(*text);
-  return "";
-}
-
 const std::string& header_for_people(const Column& column) {
   return column.label.empty() ? column.name : column.label;
 }
@@ -83,7 +73,7 @@ std::string render_md(const Table& table) {
     lines[0].push_back(escape_md(header_for_people(table.columns[i])));
   for (const auto& row : table.rows) {
     Line& line = lines.emplace_back();
-    for (const std::size_t i : shown) line.push_back(escape_md(text_for_people(row[i])));
+    for (const std::size_t i : shown) line.push_back(escape_md(cell_for_people(row[i])));
   }
   std::vector<std::size_t> widths(shown.size(), 3);
   for (const Line& line : lines) {
@@ -158,7 +148,7 @@ std::string render_tex(const Table& table) {
   out += fmt::format("{} \\\\\n\\midrule\n", fmt::join(header, " & "));
   for (const auto& row : table.rows) {
     Line line;
-    for (const std::size_t i : shown) line.push_back(escape_tex(text_for_people(row[i])));
+    for (const std::size_t i : shown) line.push_back(escape_tex(cell_for_people(row[i])));
     out += fmt::format("{} \\\\\n", fmt::join(line, " & "));
   }
   return out + "\\bottomrule\n\\end{tabular}\n";
@@ -263,6 +253,16 @@ void check_format(std::string_view format) {
 }
 
 }  // namespace
+
+std::string cell_for_people(const Cell& cell) {
+  if (const auto* integer = std::get_if<std::int64_t>(&cell.value))
+    return cell.mark + fmt::format("{}", *integer);
+  if (const auto* real = std::get_if<double>(&cell.value))
+    return cell.mark + number_for_people(*real, cell.decimals);
+  if (const auto* text = std::get_if<std::string>(&cell.value))
+    return replace_invalid_utf8(*text);
+  return "";
+}
 
 const std::vector<std::string>& table_formats() {
   static const std::vector<std::string> formats = {"md", "json", "jsonl", "csv", "tex"};

@@ -365,12 +365,12 @@ Table runs_table(Store& store, const RunFilter& filter) {
                    {"wall_s", "wall s", kRight},
                    {"error", ""}};
   for (const std::string& run_id : select_runs(store, filter)) {
-    Table found =
-        query_run(store,
-                  "SELECT run_id, model, task, seed, status, smoke, "
-                  "(SELECT count(*) FROM sample s WHERE s.run_id=v.run_id), n_docs, started_at, "
-                  "wall_ns/1e9, error FROM v_run v WHERE run_id=?",
-                  run_id);
+    Table found = query_run(store,
+                            "SELECT run_id, model, task, seed, status, smoke, "
+                            "coalesce(stored_rows,(SELECT count(*) FROM sample s WHERE "
+                            "s.run_id=v.run_id)), n_docs, started_at, "
+                            "wall_ns/1e9, error FROM v_run v WHERE run_id=?",
+                            run_id);
     found.rows[0][9] = rate_cell(found.rows[0][9]);
     table.rows.push_back(std::move(found.rows[0]));
   }

@@ -18,7 +18,8 @@ namespace dlm {
 
 namespace embedded {
 extern const std::string_view results_schema_sql;
-}
+extern const std::string_view results_schema_v2_sql;
+}  // namespace embedded
 
 namespace {
 
@@ -100,7 +101,8 @@ std::string config_view_sql(std::span<const std::string> settings) {
 }  // namespace
 
 std::span<const std::string_view> schema_steps() {
-  static const std::array<std::string_view, 1> steps = {embedded::results_schema_sql};
+  static const std::array<std::string_view, 2> steps = {embedded::results_schema_sql,
+                                                        embedded::results_schema_v2_sql};
   return steps;
 }
 

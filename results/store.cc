@@ -141,7 +141,8 @@ CurrentRun find_current(Database& database, const std::string& run_key) {
 void mark_resumed(Database& database, const std::string& run_id) {
   database
       .prepare(
-          "UPDATE run SET status='running', resumes=resumes+1, owner=?, ended_at=NULL, error=NULL "
+          "UPDATE run SET status='running', resumes=resumes+1, owner=?, ended_at=NULL, error=NULL, "
+          "stored_rows=NULL "
           "WHERE run_id=?")
       .bind_all(this_process(), run_id)
       .run();
@@ -270,7 +271,8 @@ void Store::finish_run(std::string_view run_id, const RunEnd& end) {
       .prepare(fmt::format(
           "UPDATE run SET status=?, error=?, ended_at={}, wall_ns=coalesce(wall_ns,0)+?, "
           "load_ns=coalesce(load_ns,0)+?, peak_rss_bytes=max(coalesce(peak_rss_bytes,0),?), "
-          "threads=? WHERE run_id=?",
+          "threads=?, stored_rows=(SELECT count(*) FROM sample s WHERE s.run_id=run.run_id) WHERE "
+          "run_id=?",
           kNow))
       .bind_all(status_name(end.outcome), absent_if_empty(end.error), end.wall_ns, end.load_ns,
                 end.peak_rss_bytes, end.threads, run_id)

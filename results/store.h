@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -66,6 +67,13 @@ struct RunEnd {
   std::int64_t threads = 0;
 };
 
+// A row of table gate. base_run is empty where the baseline lies in another store.
+struct GateVerdict {
+  std::string base_run, new_run, metric, test, verdict;
+  double margin = 0;
+  std::optional<double> difference, ci_low, ci_high, p;
+};
+
 struct StoreOptions {
   std::vector<std::string> settings;  // columns of v_config: dotted paths into spec_json
   std::chrono::milliseconds busy_timeout = std::chrono::seconds(30);
@@ -113,6 +121,17 @@ class Store {
   // One statement that only reads, with its parameters. Throws ConfigError for any other, with
   // SQLite's message for a wrong one. Blobs come as lower-case hexadecimal text.
   Table query(std::string_view sql, std::span<const Cell> parameters = {});
+
+  // The same, row by row, without holding them: for the many rows of table sample.
+  void scan(std::string_view sql, std::span<const Cell> parameters,
+            const std::function<void(const Statement&)>& on_row);
+
+  // Gives the runs a name, and takes it from those that had it. One transaction. Throws ConfigError
+  // for a name that is empty, longer than 100 bytes or could be mistaken for an option.
+  void set_tag(const std::string& name, std::span<const std::string> run_ids);
+
+  // One transaction; rows of table gate, all with the time of now.
+  void add_verdicts(std::span<const GateVerdict> verdicts);
 
   const std::string& path() const { return database_.path(); }
 

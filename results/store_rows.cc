@@ -239,6 +239,14 @@ std::vector<Estimate> Store::estimates(std::string_view run_id) {
   return estimates;
 }
 
+void Store::scan(std::string_view sql, std::span<const Cell> parameters,
+                 const std::function<void(const Statement&)>& on_row) {
+  Statement statement = database_.prepare_reading(sql);
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    bind_cell(statement, static_cast<int>(i) + 1, parameters[i]);
+  while (statement.step()) on_row(statement);
+}
+
 Table Store::query(std::string_view sql, std::span<const Cell> parameters) {
   Statement statement = database_.prepare_reading(sql);
   for (std::size_t i = 0; i < parameters.size(); ++i)

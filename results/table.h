@@ -55,6 +55,9 @@ struct Table {
   std::vector<std::vector<Cell>> rows;
 };
 
+// A cell as md and tex show it, not yet escaped; ill-formed UTF-8 replaced.
+std::string cell_for_people(const Cell& cell);
+
 // "md", "json", "jsonl", "csv", "tex".
 const std::vector<std::string>& table_formats();
 

@@ -12,6 +12,9 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 1;      // a setting or a file is wrong; nothing was written
 inline constexpr int kExitRunFailed = 2;  // a run failed; its row says why
 inline constexpr int kExitNoSandbox = 6;  // programs can not be isolated here
+inline constexpr int kExitWorse = 3;
+inline constexpr int kExitAmbiguous = 4;
+inline constexpr int kExitNothing = 5;  // nothing was measured or compared
 
 using Arguments = std::vector<std::string>;
 
@@ -32,6 +35,13 @@ int cost_command(const Arguments& args);
 int score_command(const Arguments& args);
 int rescore_command(const Arguments& args);
 int prompt_command(const Arguments& args);
+int compare_command(const Arguments& args);
+int merge_command(const Arguments& args);
+int gate_command(const Arguments& args);
+int tag_command(const Arguments& args);
+int plot_command(const Arguments& args);
+int report_command(const Arguments& args);
+int repro_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
 int forward_command(const Arguments& args);

@@ -1,12 +1,11 @@
-// The commands that read the store: `list`, `show`, `export`, `sql`.
+// The commands that read the store: `list`, `show`, `sql`.
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "harness/base/error.h"
-#include "harness/base/file.h"
-#include "harness/base/text.h"
 #include "harness/commands/command.h"
+#include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
 #include "results/report.h"
 
@@ -20,36 +19,6 @@ std::string format_of(const ParsedOptions& options) {
 
 void print(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
-RunFilter filter_of(const ParsedOptions& options) {
-  RunFilter filter;
-  filter.model = options.get("model", "");
-  filter.task = options.get("task", "");
-  filter.status = options.get("status", "");
-  filter.superseded = options.has("all");
-  const auto limit = parse_int(options.get("limit", "0"));
-  if (!limit || *limit < 0)
-    throw ConfigError("limit", options.get("limit", ""), "must be a whole number from 0");
-  filter.limit = *limit;
-  return filter;
-}
-
-void add_filter_options(CommandOptions& cli) {
-  cli.value("model", "only runs of this model's name")
-      .value("task", "only runs of this task's name")
-      .value("status", "only running, done, failed or partial ones")
-      .value("limit,n", "only the latest N")
-      .flag("all", "also runs that were measured anew since");
-}
-
-// The runs named by (the beginnings of) their ids, or those that the filter selects.
-std::vector<std::string> chosen_runs(Store& store, const ParsedOptions& options) {
-  if (options.positionals.empty())
-    return select_runs(store, filter_of(options));
-  std::vector<std::string> ids;
-  for (const std::string& prefix : options.positionals) ids.push_back(store.resolve_run(prefix));
-  return ids;
 }
 
 }  // namespace
@@ -85,38 +54,6 @@ int show_command(const Arguments& args) {
   if (options->positionals.empty())
     ids = {ids.back()};
   for (const std::string& id : ids) print(render(show_tables(*store, id), format));
-  return kExitOk;
-}
-
-int export_command(const Arguments& args) {
-  CommandOptions cli(
-      "export [RUN...] [options]",
-      "Stored rows at full precision: examples (one row a document), metrics or runs.\n\n"
-      "  dlmbench export 0193a4 -o csv > rows.csv\n  dlmbench export --what metrics -o jsonl --to "
-      "metrics.jsonl");
-  add_store_options(cli);
-  add_filter_options(cli);
-  cli.value("what", "examples (default), metrics or runs")
-      .value("to", "a new file instead of stdout")
-      .positionals(100000);
-  const auto options = cli.parse(args);
-  if (!options)
-    return kExitOk;
-  if (!options->has("output"))
-    throw ConfigError("output", "", "is needed: csv or jsonl, say");
-  const std::string format = format_of(*options);
-  const auto store = open_store_read_only(*options);
-  const auto ids = chosen_runs(*store, *options);
-  const std::string text =
-      render(export_rows(*store, ids, options->get("what", "examples")), format);
-  const std::string path = options->get("to", "");
-  if (path.empty()) {
-    print(text);
-    return kExitOk;
-  }
-  if (file_exists(path))
-    throw ConfigError("to", path, "exists; name a new file");
-  write_file_atomically(path, text);
   return kExitOk;
 }
 

@@ -57,7 +57,7 @@ TEST(Schema, NewFileIsMarkedAndStrict) {
             0);
   EXPECT_EQ(database.integer("SELECT count(*) FROM pragma_table_list WHERE schema='main' AND "
                              "type='table' AND strict"),
-            15);
+            16);
 }
 
 TEST(Schema, ForeignFilesAreRefusedAndLeftUntouched) {
@@ -273,6 +273,35 @@ TEST(ConfigView, RefusesWhatIsNotASetting) {
                     Store::open(folder.file("a.db"), {{"a') FROM x"}, 1s});
                   }),
                   "'a') FROM x' is not the name of a setting");
+}
+
+TEST(Schema, VersionOneIsBroughtUpToDateWithItsRows) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("a.db");
+  {
+    Database database(path, kCreate, 1s);
+    prepare_schema(database, schema_steps().first(1));
+    database.execute(
+        "INSERT INTO env VALUES('e',NULL,NULL,NULL,NULL,NULL,NULL,'{}');"
+        "INSERT INTO build VALUES('b',NULL,0,NULL,NULL,NULL,NULL,1,'{}');"
+        "INSERT INTO model VALUES('m','name','family',1,'f32','w',NULL,'{}');"
+        "INSERT INTO task VALUES('t','task',1,'likelihood','d',NULL,2,'{}');"
+        "INSERT INTO config(config_id,j) VALUES('c','{}');"
+        "INSERT INTO run(run_id,model_id,task_id,config_id,env_id,build_id,run_key,identity_json,"
+        "seed,status,started_at) VALUES('R1','m','t','c','e','b','k','{}',1,'done','now'),"
+        "('R2','m','t','c','e','b','k2','{}',1,'running','now');"
+        "INSERT INTO sample(run_id,doc_id,rep,doc_sha) VALUES('R1','d1',0,'s'),('R1','d2',0,'s'),"
+        "('R2','d1',0,'s');"
+        "INSERT INTO metric_def VALUES('nll','nats/token','lo','');"
+        "INSERT INTO metric(run_id,metric,value) VALUES('R1','nll',3.5);");
+  }
+  const auto store = Store::open(path, {});
+  const auto csv = [&](const char* sql) { return render(store->query(sql), "csv"); };
+  EXPECT_EQ(csv("SELECT run_id, stored_rows FROM run ORDER BY run_id"),
+            "run_id,stored_rows\nR1,2\nR2,\n");
+  EXPECT_EQ(csv("SELECT model, task, metric, value FROM v_result"),
+            "model,task,metric,value\nname,task,nll,3.5\n");
+  EXPECT_EQ(csv("SELECT count(*) AS n FROM v_gate"), "n\n0\n");
 }
 
 }  // namespace

@@ -1,0 +1,324 @@
+#include "results/compare_measures.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "harness/base/error.h"
+#include "results/rank_stats.h"
+
+namespace dlm {
+namespace {
+
+constexpr std::int64_t kFewestForBootstrap = 50;
+constexpr std::int64_t kMostForBootstrap = 20000;
+constexpr double kAlpha = 0.05;
+constexpr double kEquivalenceLevel = 1 - 2 * kAlpha;
+
+// Numerator and denominator of a ratio metric in one row; nothing where the row has none.
+struct Ratio {
+  double y = 0, x = 0;
+};
+
+using RatioOf = std::optional<Ratio> (*)(const RowNumbers&);
+
+std::optional<Ratio> nll_of(const RowNumbers& row) {
+  if (!row.nll || row.tokens <= 0)
+    return std::nullopt;
+  return Ratio{*row.nll, static_cast<double>(row.tokens)};
+}
+
+std::optional<Ratio> bits_of(const RowNumbers& row) {
+  if (!row.nll || row.tokens <= 0 || row.bytes <= 0)
+    return std::nullopt;
+  return Ratio{*row.nll / std::numbers::ln2, static_cast<double>(row.bytes)};
+}
+
+std::optional<Ratio> score_of(const RowNumbers& row) {
+  if (!row.score)
+    return std::nullopt;
+  return Ratio{*row.score, 1};
+}
+
+std::optional<Ratio> tokens_of(const RowNumbers& row) {
+  if (row.kept_tokens <= 0 || row.nfe <= 0)
+    return std::nullopt;
+  return Ratio{static_cast<double>(row.kept_tokens), static_cast<double>(row.nfe)};
+}
+
+RatioOf ratio_of(std::string_view metric) {
+  if (metric == "nll")
+    return nll_of;
+  if (metric == "bits_per_byte")
+    return bits_of;
+  return metric == "score" ? score_of : tokens_of;
+}
+
+// Sums by cluster of the rows in which both runs have the metric.
+struct Units {
+  std::vector<PairedUnit> units;
+  std::int64_t n = 0;
+};
+
+Units units_of(const Pairing& pairing, RatioOf ratio) {
+  std::vector<PairedUnit> by_cluster(static_cast<std::size_t>(pairing.n_clusters));
+  Units result;
+  for (const RowPair& row : pairing.rows) {
+    const auto a = ratio(row.a);
+    const auto b = ratio(row.b);
+    if (!a || !b)
+      continue;
+    ++result.n;
+    PairedUnit& unit = by_cluster[static_cast<std::size_t>(row.cluster)];
+    unit.y_a += a->y;
+    unit.x_a += a->x;
+    unit.y_b += b->y;
+    unit.x_b += b->x;
+  }
+  for (const PairedUnit& unit : by_cluster) {
+    if (unit.x_a > 0 || unit.x_b > 0)
+      result.units.push_back(unit);
+  }
+  return result;
+}
+
+// Right and wrong answers, where every score is 0 or 1 and every row is its own cluster.
+std::optional<PairedCounts> counts_of(const Units& units) {
+  PairedCounts counts;
+  for (const PairedUnit& unit : units.units) {
+    const bool binary = (unit.y_a == 0 || unit.y_a == 1) && (unit.y_b == 0 || unit.y_b == 1);
+    if (!binary || unit.x_a != 1 || unit.x_b != 1)
+      return std::nullopt;
+    const bool a = unit.y_a == 1;
+    const bool b = unit.y_b == 1;
+    (a ? (b ? counts.both : counts.only_a) : (b ? counts.only_b : counts.neither)) += 1;
+  }
+  return counts;
+}
+
+bool has_mc_error(const Pairing& pairing) {
+  return std::any_of(pairing.rows.begin(), pairing.rows.end(),
+                     [](const RowPair& row) { return row.a.n_mc > 0 || row.b.n_mc > 0; });
+}
+
+std::string pairing_text(const MeasureInputs& in, std::string_view metric,
+                         const std::optional<double>& correlation) {
+  std::string text = "same documents";
+  const bool likelihood = metric == "nll" || metric == "bits_per_byte";
+  if (likelihood && has_mc_error(*in.pairing)) {
+    const RunFacts& a = in.facts->a;
+    const bool common = !a.pairing_key.empty() && a.pairing_key == in.facts->b.pairing_key;
+    text += common ? " and mask draws" : ", mask draws not shared";
+  }
+  return correlation ? fmt::format("{}; corr {:.3f}", text, *correlation) : text;
+}
+
+double absolute_margin(const Margin& margin, double reference) {
+  return margin.relative ? margin.value * std::abs(reference) : margin.value;
+}
+
+void take_t(Comparison& out, const Units& units, const PairedDifference& paired) {
+  const MeanEstimate& difference = paired.difference;
+  out.std_error = difference.std_error;
+  out.p = t_test_p(difference);
+  out.test = "paired t by cluster";
+  out.interval = t_interval(difference);
+  out.interval_method = "t";
+  if (out.margin > 0)
+    out.equivalent = equivalence_p(difference, out.margin).value_or(1) < kAlpha;
+  if (difference.std_error && out.margin > 0) {
+    out.needed = needed_units(
+        *difference.std_error * std::sqrt(static_cast<double>(units.units.size())), out.margin);
+  }
+}
+
+void take_bootstrap(Comparison& out, const Units& units, const CompareOptions& options) {
+  const auto m = std::ssize(units.units);
+  if (m < kFewestForBootstrap || m > kMostForBootstrap)
+    return;
+  out.interval = paired_bootstrap(units.units, options.bootstrap_draws, options.seed);
+  out.interval_method = fmt::format("cluster bootstrap, {} draws", options.bootstrap_draws);
+}
+
+void take_mcnemar(Comparison& out, const PairedCounts& counts) {
+  out.p = mcnemar_p(counts.only_a, counts.only_b);
+  out.test = "McNemar exact";
+  out.interval = paired_proportions_interval(counts);
+  out.interval_method = "Agresti-Min";
+  const Interval inner = paired_proportions_interval(counts, kEquivalenceLevel);
+  const bool never_differ = counts.only_a == 0 && counts.only_b == 0;
+  out.equivalent = never_differ || (inner.low > -out.margin && inner.high < out.margin);
+  out.note = fmt::format("{} right only in A, {} only in B", counts.only_a, counts.only_b);
+}
+
+std::optional<Comparison> measure_ratio(const Measure& what, const MeasureInputs& in,
+                                        const Margin& margin) {
+  const Units units = units_of(*in.pairing, ratio_of(what.metric));
+  if (units.units.empty())
+    return std::nullopt;
+  const PairedDifference paired = paired_difference(units.units);
+  Comparison out;
+  out.metric = what.metric;
+  out.unit = what.unit;
+  out.better = what.better;
+  out.a = paired.a;
+  out.b = paired.b;
+  out.difference = paired.difference.value;
+  out.n = units.n;
+  out.n_units = std::ssize(units.units);
+  out.margin = absolute_margin(margin, paired.a);
+  out.pairing = pairing_text(in, what.metric, paired.correlation);
+  take_t(out, units, paired);
+  const auto counts = out.metric == "score" ? counts_of(units) : std::nullopt;
+  if (counts) {
+    take_mcnemar(out, *counts);
+  } else {
+    take_bootstrap(out, units, *in.options);
+  }
+  if (out.metric == "nll")
+    out.note = fmt::format("perplexity x {:.5f}", std::exp(out.difference));
+  return out;
+}
+
+constexpr std::string_view kRepeatedRuns = "repeated runs";
+
+// Where times come from: a query of tokens and nanoseconds, and how many of them make a sample.
+struct SpeedSource {
+  const char* units;
+  std::size_t fewest;
+  const char* sql;
+};
+
+constexpr std::array kSpeedSources = {
+    SpeedSource{
+        kRepeatedRuns.data(), 4,
+        "SELECT (SELECT sum(coalesce(kept_tok,n_tok)) FROM sample s WHERE s.run_id=r.run_id), "
+        "(SELECT sum(wall_ns) FROM sample s WHERE s.run_id=r.run_id) FROM run o JOIN run r ON "
+        "r.run_key=o.run_key AND r.env_id=o.env_id AND r.build_id=o.build_id AND "
+        "r.status='done' AND r.resumes=0 WHERE o.run_id=? ORDER BY r.run_id"},
+    SpeedSource{"repeats of the run", 3,
+                "SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep"},
+    SpeedSource{"times of documents", 1,
+                "SELECT coalesce(kept_tok,n_tok), wall_ns FROM sample WHERE run_id=? "
+                "ORDER BY doc_id, rep"},
+};
+
+SpeedSample speed_sample(const StoredRun& run, const SpeedSource& source) {
+  const std::array<Cell, 1> parameters = {run.run_id};
+  SpeedSample sample;
+  sample.units = source.units;
+  double tokens = 0;
+  double ns = 0;
+  run.store->scan(source.sql, parameters, [&](const Statement& row) {
+    if (row.integer(0) <= 0 || row.integer(1) <= 0)
+      return;
+    const auto of_tokens = static_cast<double>(row.integer(0));
+    const auto of_ns = static_cast<double>(row.integer(1));
+    sample.log_ns_per_token.push_back(std::log(of_ns / of_tokens));
+    tokens += of_tokens;
+    ns += of_ns;
+  });
+  sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
+  return sample;
+}
+
+Interval as_rates(const Interval& log_times) {
+  return {std::expm1(-log_times.high), std::expm1(-log_times.low)};
+}
+
+std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs& in,
+                                        const Margin& margin) {
+  const auto& a = in.speed_a.log_ns_per_token;
+  const auto& b = in.speed_b.log_ns_per_token;
+  if (a.empty() || b.empty())
+    return std::nullopt;
+  Comparison out;
+  out.metric = what.metric;
+  out.unit = what.unit;
+  out.better = what.better;
+  out.a = in.speed_a.tokens_per_second;
+  out.b = in.speed_b.tokens_per_second;
+  out.relative = true;
+  const Shift shift = shift_estimate(a, b, 0.95, kEquivalenceLevel);
+  out.difference = std::expm1(-shift.value);
+  out.interval = as_rates(shift.interval);
+  out.interval_method = "Hodges-Lehmann";
+  const RankTest test = mann_whitney(a, b);
+  out.p = test.p;
+  out.test = fmt::format("Mann-Whitney U{}", test.exact ? " exact" : "");
+  out.n = std::ssize(a) + std::ssize(b);
+  out.n_units = std::min(std::ssize(a), std::ssize(b));
+  const double floor = in.speed_a.units == kRepeatedRuns ? 0 : in.options->speed_noise_floor;
+  const double asked = margin.relative ? margin.value : margin.value / out.a;
+  out.margin = std::max(asked, floor);
+  const Interval inner = as_rates(shift.inner_interval);
+  out.equivalent = inner.low > -out.margin && inner.high < out.margin;
+  // The half-width stands for 1.96 standard errors.
+  const double std_error = 0.25 * (out.interval->high - out.interval->low);
+  out.needed = needed_units(std_error * std::sqrt(static_cast<double>(out.n_units)), out.margin);
+  out.pairing = in.speed_a.units;
+  if (out.margin > asked)
+    out.note =
+        fmt::format("margin raised to the noise floor of this machine, {:.1f} %", 100 * floor);
+  return out;
+}
+
+// Whether nats a token mean the same in both runs.
+bool same_tokens(const MeasureInputs& in) {
+  return std::all_of(in.pairing->rows.begin(), in.pairing->rows.end(),
+                     [](const RowPair& row) { return row.a.tokens == row.b.tokens; });
+}
+
+std::string reason_against(std::string_view metric, const MeasureInputs& in) {
+  const RunFacts& a = in.facts->a;
+  const RunFacts& b = in.facts->b;
+  if (metric == "nll" && (a.tokenizer_sha256 != b.tokenizer_sha256 || !same_tokens(in)))
+    return "nll: the runs score different tokens; bits_per_byte compares them";
+  if (metric == "tokens_per_second" && a.env_id != b.env_id)
+    return "tokens_per_second: the runs are of different machines";
+  return "";
+}
+
+}  // namespace
+
+std::span<const Measure> measures() {
+  static constexpr std::array kMeasures = {
+      Measure{"nll", "nats/token", "lo", {0.005, false}},
+      Measure{"bits_per_byte", "bits/byte", "lo", {0.005, true}},
+      Measure{"score", "", "hi", {0.01, false}},
+      Measure{"tokens_per_forward", "tokens", "hi", {0.01, true}},
+      Measure{"tokens_per_second", "tokens/s", "hi", {0.03, true}},
+  };
+  return kMeasures;
+}
+
+std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
+                                                  const CompareOptions& options) {
+  for (const SpeedSource& source : kSpeedSources) {
+    if (source.units == kRepeatedRuns && !options.speed_of_repeated_runs)
+      continue;
+    std::pair<SpeedSample, SpeedSample> samples = {speed_sample(a, source),
+                                                   speed_sample(b, source)};
+    if (std::min(samples.first.log_ns_per_token.size(), samples.second.log_ns_per_token.size()) >=
+        source.fewest)
+      return samples;
+  }
+  return {};
+}
+
+std::optional<Comparison> measure(const Measure& what, const MeasureInputs& inputs,
+                                  std::string& why_not) {
+  why_not = reason_against(what.metric, inputs);
+  if (!why_not.empty())
+    return std::nullopt;
+  const auto chosen = inputs.options->margins.find(what.metric);
+  const Margin margin = chosen == inputs.options->margins.end() ? what.margin : chosen->second;
+  const bool speed = std::string_view(what.metric) == "tokens_per_second";
+  auto result = speed ? measure_speed(what, inputs, margin) : measure_ratio(what, inputs, margin);
+  if (!result)
+    why_not = fmt::format("{}: the runs do not have it in common", what.metric);
+  return result;
+}
+
+}  // namespace dlm

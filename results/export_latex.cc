@@ -1,0 +1,188 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "harness/base/error.h"
+#include "results/compare.h"
+#include "results/export_formats.h"
+#include "results/paired_stats.h"
+
+namespace dlm {
+namespace {
+
+constexpr double kAlpha = 0.05;
+
+struct Value {
+  double value = 0;
+  std::optional<double> error;
+  bool bound = false;
+};
+
+struct ColumnData {
+  std::string metric, variant, better;
+  std::map<std::size_t, Value> by_run;  // index of the run
+};
+
+std::vector<ColumnData> columns_of(Store& store, std::span<const std::string> run_ids) {
+  std::map<std::pair<std::string, std::string>, ColumnData> columns;
+  for (std::size_t i = 0; i < run_ids.size(); ++i) {
+    const std::vector<Cell> parameters = {run_ids[i]};
+    store.scan(
+        "SELECT m.metric, m.variant, d.better, m.value, m.se_data, m.se_mc, m.est FROM metric m "
+        "JOIN metric_def d USING(metric) WHERE m.run_id=?",
+        parameters, [&](const Statement& row) {
+          ColumnData& column = columns[{row.text(0), row.text(1)}];
+          column.metric = row.text(0);
+          column.variant = row.text(1);
+          column.better = row.text(2);
+          Value value{row.real(3), row.optional_real(4), row.text(6).starts_with("upper bound")};
+          if (value.error)
+            value.error = std::hypot(*value.error, row.real(5));
+          column.by_run[i] = value;
+        });
+  }
+  std::vector<ColumnData> ordered;
+  for (auto& [key, column] : columns) ordered.push_back(std::move(column));
+  return ordered;
+}
+
+// The metric of `compare` that a stored one is a function of; empty where there is none.
+std::string paired_metric(const std::string& metric) {
+  static const std::map<std::string, std::string> kPaired = {{"nll", "nll"},
+                                                             {"perplexity", "nll"},
+                                                             {"bits_per_byte", "bits_per_byte"},
+                                                             {"word_perplexity", "bits_per_byte"},
+                                                             {"exact_match", "score"},
+                                                             {"accuracy", "score"}};
+  const auto found = kPaired.find(metric);
+  return found == kPaired.end() ? "" : found->second;
+}
+
+// p of "these two are alike": paired, or by the standard errors; 1 where neither can be had.
+double p_of(Store& store, const ColumnData& column, std::span<const std::string> run_ids,
+            std::pair<std::size_t, std::size_t> pair) {
+  const std::string paired = paired_metric(column.metric);
+  if (!paired.empty() && column.variant.empty()) {
+    try {
+      CompareOptions options;
+      options.metrics = {paired};
+      const CompareResult result =
+          compare_runs({&store, run_ids[pair.first]}, {&store, run_ids[pair.second]}, options);
+      if (!result.comparisons.empty())
+        return result.comparisons[0].p.value_or(1);
+    } catch (const ConfigError&) {
+      return 1;  // unlike data or tokens: no claim
+    }
+  }
+  const Value& a = column.by_run.at(pair.first);
+  const Value& b = column.by_run.at(pair.second);
+  if (!a.error || !b.error)
+    return 1;
+  const double error = std::hypot(*a.error, *b.error);
+  if (error == 0)
+    return a.value == b.value ? 1 : 0;
+  return 2 * normal_cdf(-std::abs(a.value - b.value) / error);
+}
+
+// The run whose value stands out; none where the best does not differ from all others.
+std::optional<std::size_t> significant_best(Store& store, const ColumnData& column,
+                                            std::span<const std::string> run_ids) {
+  if (column.by_run.size() < 2 || column.better == "none")
+    return std::nullopt;
+  const bool high = column.better == "hi";
+  const auto best = std::min_element(
+      column.by_run.begin(), column.by_run.end(), [high](const auto& a, const auto& b) {
+        return high ? a.second.value > b.second.value : a.second.value < b.second.value;
+      });
+  std::vector<double> p_values;
+  for (const auto& [run, value] : column.by_run) {
+    if (run != best->first)
+      p_values.push_back(p_of(store, column, run_ids, {best->first, run}));
+  }
+  for (const double p : holm_adjusted(p_values)) {
+    if (p >= kAlpha)
+      return std::nullopt;
+  }
+  return best->first;
+}
+
+std::string tex_text(const std::string& text) {
+  // Through the renderer of tables: one place knows what LaTeX makes of a character.
+  const std::string table = render(Table{"", {{"x", ""}}, {{text}}}, "tex");
+  const auto begin = table.find("\\midrule\n") + 9;
+  return table.substr(begin, table.find(" \\\\\n\\bottomrule") - begin);
+}
+
+std::string cell_text(const Value& value, bool bold) {
+  std::string number;
+  std::string error;
+  if (value.error && *value.error > 0) {
+    const ValueWithError shown = format_with_error(value.value, *value.error);
+    number = shown.value;
+    error = fmt::format(" {{\\scriptsize $\\pm$ {}}}", shown.error);
+  } else {
+    number = fmt::format("{:.6g}", value.value);
+  }
+  if (bold)
+    number = fmt::format("\\textbf{{{}}}", number);
+  return (value.bound ? "$\\leq$ " : "") + number + error;
+}
+
+// Model, task and the settings in which the runs differ; not what machine or program it was.
+std::vector<std::string> row_names(Store& store, std::span<const std::string> run_ids) {
+  static const std::set<std::string> kNotSettings = {
+      "model",       "family",     "task",  "weights_sha256", "tokenizer_sha256",
+      "data_sha256", "git_commit", "torch", "host",           "cpu",
+      "gpu",         "threads"};
+  std::vector<RunFacts> facts;
+  for (const std::string& id : run_ids) facts.push_back(run_facts(store, id));
+  std::set<std::string> differing;
+  for (const RunFacts& one : facts) {
+    for (const auto& [name, values] : differing_facts(facts.front(), one)) {
+      if (!kNotSettings.contains(name))
+        differing.insert(name);
+    }
+  }
+  std::vector<std::string> names;
+  for (const RunFacts& one : facts) {
+    std::string name = one.model + ", " + one.task;
+    for (const std::string& setting : differing) {
+      const auto found = one.settings.find(setting);
+      if (found != one.settings.end())
+        name += fmt::format(", {} {}", setting, found->second);
+    }
+    names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string export_latex(Store& store, std::span<const std::string> run_ids) {
+  if (run_ids.empty())
+    throw ConfigError("run", "", "the table needs at least one run");
+  const std::vector<ColumnData> columns = columns_of(store, run_ids);
+  std::vector<std::vector<std::string>> lines(run_ids.size());
+  std::string header = "run";
+  const std::vector<std::string> names = row_names(store, run_ids);
+  for (std::size_t i = 0; i < run_ids.size(); ++i) lines[i].push_back(tex_text(names[i]));
+  for (const ColumnData& column : columns) {
+    const std::string variant = column.variant.empty() ? "" : " (" + column.variant + ")";
+    const char* arrow = column.better == "hi" ? " $\\uparrow$" : " $\\downarrow$";
+    header += " & " + tex_text(column.metric + variant) + (column.better == "none" ? "" : arrow);
+    const auto best = significant_best(store, column, run_ids);
+    for (std::size_t i = 0; i < run_ids.size(); ++i) {
+      const auto value = column.by_run.find(i);
+      lines[i].push_back(value == column.by_run.end() ? "--" : cell_text(value->second, best == i));
+    }
+  }
+  std::string out =
+      "% bold: best of its column and different from every other, Holm over the "
+      "column, 5 % level\n\\begin{tabular}{l" +
+      std::string(columns.size(), 'r') + "}\n\\toprule\n" + header + " \\\\\n\\midrule\n";
+  for (const auto& line : lines) out += fmt::format("{} \\\\\n", fmt::join(line, " & "));
+  return out + "\\bottomrule\n\\end{tabular}\n";
+}
+
+}  // namespace dlm

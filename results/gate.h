@@ -1,0 +1,75 @@
+// "May this change land?": runs of a new build against a baseline, all metrics judged together.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "results/compare.h"
+
+namespace dlm {
+
+// What a gate file says. In TOML:
+//
+//   baseline = "main"              # a tag, a git commit or a run; --base wins
+//   metrics = ["nll", "score"]     # default: all that can be compared
+//   model = "tiny"                 # only these runs
+//   task = "wikitext2"
+//   noise_floor = "2%"             # of speed; default: from the repeated runs of the stores
+//   [margin]
+//   nll = 0.005
+//   tokens_per_second = "3%"
+struct GateSpec {
+  std::string baseline;
+  std::vector<std::string> metrics;
+  std::string model, task;
+  std::optional<double> noise_floor;  // relative
+  std::map<std::string, Margin> margins;
+};
+
+// Throws ConfigError for bad TOML (with line), an unknown key or metric (with the nearest one).
+GateSpec parse_gate(std::string_view toml, const std::string& source);
+
+// The runs that `name` means: of a tag; else the latest of each model, task and settings whose
+// program was built from the git commit that begins so (7 or more hexadecimal digits); else the one
+// run whose id begins so. Only finished ones. Empty where it means nothing.
+std::vector<std::string> runs_of_name(Store& store, const std::string& name);
+
+// Relative run-to-run spread of the speed on the machine of `run_id`, from runs of one key that
+// this program measured more than once there: what two runs of the same thing differ by in 95 of
+// 100 pairs (t quantile, pooled over the keys). Absent with fewer than 2 degrees of freedom.
+std::optional<double> speed_noise_floor(Store& store, const std::string& run_id);
+
+struct GatePair {
+  std::string label, base_run, new_run;  // new_run is empty where nothing was measured
+  CompareResult result;
+  std::string problem;  // why there is no result
+};
+
+struct GateResult {
+  std::string baseline;
+  std::vector<GatePair> pairs;
+  std::optional<double> noise_floor;
+  Verdict verdict = Verdict::kEmpty;
+  int exit_code = 5;
+};
+
+// Compares every run of the baseline (spec.baseline, in `base`) with its counterpart in `fresh`:
+// the latest finished run of the same model, task and settings, of those that `new_name` means
+// where it is not empty. p values are adjusted over all metrics of all pairs, so that the whole
+// gate gives a false alarm in at most 5 % of unchanged builds. A difference of speed between runs
+// that were not repeated counts only above the noise floor, and without a floor is ambiguous at
+// most. Without a baseline there are no pairs.
+GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const std::string& new_name);
+
+// One row a comparison, for Store::add_verdicts; `same_store`: the baseline is in the same file.
+enum class BaselineStore { kSame, kOther };
+std::vector<GateVerdict> gate_verdicts(const GateResult& result, BaselineStore where);
+
+// For a pull request: the verdict, a line a metric, what differs, and what to do.
+std::string gate_markdown(const GateResult& result);
+
+}  // namespace dlm

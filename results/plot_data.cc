@@ -1,0 +1,340 @@
+#include "results/plot_data.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "harness/base/error.h"
+#include "harness/base/text.h"
+#include "results/pairs.h"
+#include "results/pareto.h"
+
+namespace dlm {
+namespace {
+
+constexpr std::int64_t kAreaDraws = 2000;
+
+// A value with what is known of its uncertainty.
+struct Measured {
+  double value = 0;
+  double error = 0;
+  std::optional<Interval> interval;
+  std::string better;
+  bool bound = false;
+};
+
+std::optional<Measured> estimate_of(Store& store, const std::string& run_id,
+                                    const std::string& metric) {
+  const std::array<Cell, 2> parameters = {run_id, metric};
+  std::optional<Measured> found;
+  store.scan(
+      "SELECT m.value, m.se_data, m.se_mc, m.ci_lo, m.ci_hi, d.better, m.est FROM metric m JOIN "
+      "metric_def d USING(metric) WHERE m.run_id=? AND m.metric=? ORDER BY m.variant DESC",
+      parameters, [&](const Statement& row) {
+        Measured measured;
+        measured.value = row.real(0);
+        measured.error = std::hypot(row.real(1), row.real(2));
+        if (const auto low = row.optional_real(3), high = row.optional_real(4); low && high)
+          measured.interval = Interval{*low, *high};
+        measured.better = row.text(5);
+        measured.bound = row.text(6).starts_with("upper bound");
+        found = measured;
+      });
+  return found;
+}
+
+// sum(column 0) / sum(column 1) of a query over documents, with its t interval.
+std::optional<Measured> ratio_of(Store& store, const std::string& run_id, const char* sql) {
+  const std::array<Cell, 1> parameters = {run_id};
+  RunningRatio ratio;
+  store.scan(sql, parameters, [&](const Statement& row) {
+    if (row.real(1) > 0)
+      ratio.add(row.real(0), row.real(1));
+  });
+  const auto estimate = ratio.estimate();
+  if (!estimate)
+    return std::nullopt;
+  return Measured{estimate->value, estimate->std_error.value_or(0), t_interval(*estimate), "hi",
+                  false};
+}
+
+std::optional<Measured> speed_of(Store& store, const std::string& run_id) {
+  return ratio_of(store, run_id,
+                  "SELECT coalesce(kept_tok,n_tok), wall_ns/1e9 FROM sample WHERE run_id=?");
+}
+
+std::optional<Measured> mc_variance_of(Store& store, const std::string& run_id) {
+  return ratio_of(store, run_id,
+                  "SELECT nll_m2/(n_mc-1), n_tok FROM sample WHERE run_id=? AND n_mc>1");
+}
+
+std::string metrics_of(Store& store, std::span<const std::string> run_ids) {
+  std::set<std::string> names;
+  for (const std::string& run_id : run_ids) {
+    const std::array<Cell, 1> parameters = {run_id};
+    store.scan("SELECT metric FROM metric WHERE run_id=?", parameters,
+               [&](const Statement& row) { names.insert(row.text(0)); });
+  }
+  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string setting(const RunFacts& facts, const std::string& name) {
+  const auto found = facts.settings.find(name);
+  return found == facts.settings.end() ? "" : found->second;
+}
+
+// The setting of that dotted name, or the only one whose last part it is.
+std::string setting_like(const RunFacts& facts, const std::string& name) {
+  if (const std::string exact = setting(facts, name); !exact.empty())
+    return exact;
+  for (const auto& [key, value] : facts.settings) {
+    if (split(key, '.').back() == name)
+      return value;
+  }
+  if (name == "interval" && facts.settings.contains("estimator.t_max")) {
+    return fmt::format("U[{},{}]", setting(facts, "estimator.t_min"),
+                       setting(facts, "estimator.t_max"));
+  }
+  return "";
+}
+
+std::string series_name(const RunFacts& facts) {
+  const std::string sampler = setting(facts, "sampler.name");
+  return sampler.empty() ? facts.model : facts.model + ", " + sampler;
+}
+
+std::string point_label(const RunFacts& facts) {
+  std::string label;
+  if (const std::string block = setting_like(facts, "block_size"); !block.empty() && block != "0")
+    label = "L'=" + block;
+  if (const std::string step = setting_like(facts, "tokens_per_step"); !step.empty())
+    label += (label.empty() ? "K=" : " K=") + step;
+  return label;
+}
+
+[[noreturn]] void refuse_empty(Store& store, std::span<const std::string> run_ids,
+                               const std::string& what) {
+  throw ConfigError("plot", what,
+                    fmt::format("none of the {} runs has it; their metrics are {}", run_ids.size(),
+                                metrics_of(store, run_ids)));
+}
+
+// The series that a point of `facts` belongs to, made where it is not there yet.
+PlotSeries& series_of(Plot& plot, const std::string& name, SeriesStyle style) {
+  for (PlotSeries& series : plot.series) {
+    if (series.name == name)
+      return series;
+  }
+  plot.series.push_back({name, {}, style});
+  return plot.series.back();
+}
+
+std::string first_metric(Store& store, std::span<const std::string> run_ids,
+                         std::initializer_list<const char*> candidates) {
+  for (const char* candidate : candidates) {
+    for (const std::string& run_id : run_ids) {
+      if (estimate_of(store, run_id, candidate))
+        return candidate;
+    }
+  }
+  return *candidates.begin();
+}
+
+// The front as corners: constant quality up to each point's speed.
+PlotSeries front_series(const std::vector<TradeOff>& points, double sign) {
+  PlotSeries front{"Pareto front", {}, SeriesStyle::kSteps};
+  double from = 0;
+  for (const std::size_t i : pareto_front(points)) {
+    if (from > 0)
+      front.points.push_back({from, sign * points[i].quality, {}, {}, ""});
+    front.points.push_back({points[i].speed, sign * points[i].quality, {}, {}, ""});
+    from = points[i].speed;
+  }
+  return front;
+}
+
+std::string area_note(const std::vector<TradeOff>& points, double sign, const std::string& metric) {
+  // Where more is better the floor is 0; else the worst value among the points.
+  double floor = 0;
+  if (sign < 0) {
+    for (const TradeOff& point : points) floor = std::min(floor, point.quality);
+  }
+  const double area = area_under_front(points, floor);
+  const Interval interval = area_interval(points, floor, kAreaDraws, 1);
+  return fmt::format(
+      "area under the front {:.4g}, 95 % [{:.4g}, {:.4g}]; from 0 tokens/s, {} {:.4g}", area,
+      interval.low, interval.high, metric, sign * floor);
+}
+
+// "L'=32 K=1" says no more than "K=1" where every label begins with the same block size.
+void shorten_labels(Plot& plot) {
+  std::set<std::string> beginnings;
+  for (const PlotSeries& series : plot.series) {
+    for (const PlotPoint& point : series.points)
+      beginnings.insert(point.label.substr(0, point.label.find(' ') + 1));
+  }
+  if (beginnings.size() != 1 || beginnings.begin()->empty())
+    return;
+  for (PlotSeries& series : plot.series) {
+    for (PlotPoint& point : series.points) point.label.erase(0, beginnings.begin()->size());
+  }
+}
+
+Plot frontier(Store& store, std::span<const std::string> run_ids, const std::string& asked) {
+  const std::string metric = asked.empty()
+                                 ? first_metric(store, run_ids,
+                                                {"exact_match", "accuracy", "pass_at_k", "mauve",
+                                                 "generative_perplexity", "perplexity", "nll"})
+                                 : asked;
+  Plot plot{metric + " against speed", "tokens/s", metric, {}, {}, {}, {}, {}};
+  std::vector<TradeOff> points;
+  double sign = 1;
+  for (const std::string& run_id : run_ids) {
+    const auto y = estimate_of(store, run_id, metric);
+    const auto x = speed_of(store, run_id);
+    if (!x || !y)
+      continue;
+    const RunFacts facts = run_facts(store, run_id);
+    sign = y->better == "lo" ? -1 : 1;
+    points.push_back({x->value, sign * y->value, x->error, y->error});
+    series_of(plot, series_name(facts), SeriesStyle::kPoints)
+        .points.push_back({x->value, y->value, x->interval, y->interval, point_label(facts)});
+    if (y->bound)
+      plot.y_label = metric + " (upper bound)";
+  }
+  if (points.empty())
+    refuse_empty(store, run_ids, metric);
+  plot.y_label += sign > 0 ? ", more is better" : ", less is better";
+  shorten_labels(plot);
+  plot.notes.push_back(area_note(points, sign, metric));
+  plot.series.push_back(front_series(points, sign));
+  return plot;
+}
+
+// A metric against a setting; a number where every value is one, else a name.
+Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot plot,
+                     const PlotRequest& request) {
+  struct Found {
+    RunFacts facts;
+    std::string x;
+    Measured y;
+  };
+
+  std::vector<Found> found;
+  for (const std::string& run_id : run_ids) {
+    const auto y = request.kind == "variance" && request.metric.empty()
+                       ? mc_variance_of(store, run_id)
+                       : estimate_of(store, run_id, request.metric);
+    RunFacts facts = run_facts(store, run_id);
+    const std::string x = setting_like(facts, request.x);
+    if (y && !x.empty())
+      found.push_back({std::move(facts), x, *y});
+  }
+  if (found.empty())
+    refuse_empty(store, run_ids, fmt::format("{} with a setting {}", plot.y_label, request.x));
+  const bool numbers = std::all_of(found.begin(), found.end(), [&](const Found& one) {
+    const auto x = parse_double(one.x);
+    return x.has_value() && (plot.x_scale == Scale::kLinear || *x > 0);
+  });
+  std::set<std::string> names;
+  for (const Found& one : found) names.insert(one.x);
+  if (std::all_of(found.begin(), found.end(), [](const Found& one) { return one.y.bound; }))
+    plot.y_label += " (upper bound)";
+  if (!numbers) {
+    plot.x_scale = Scale::kLinear;
+    plot.x_names.assign(names.begin(), names.end());
+  }
+  for (const Found& one : found) {
+    const auto place = static_cast<double>(std::distance(names.begin(), names.find(one.x)));
+    const double x = numbers ? parse_double(one.x).value_or(0) : place;
+    std::string name = series_name(one.facts) + (one.y.bound ? " (bound)" : "");
+    const std::string block = setting(one.facts, "estimator.block_size");
+    if (request.kind == "variance" && !block.empty() && block != "0")
+      name += ", L'=" + block;
+    series_of(plot, name, SeriesStyle::kLine)
+        .points.push_back({x, one.y.value, {}, one.y.interval, ""});
+  }
+  for (PlotSeries& series : plot.series) {
+    std::stable_sort(series.points.begin(), series.points.end(),
+                     [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
+  }
+  return plot;
+}
+
+Plot history(Store& store, std::span<const std::string> run_ids, const std::string& asked) {
+  const std::string metric =
+      asked.empty() ? first_metric(store, run_ids, {"nll", "perplexity", "exact_match"}) : asked;
+  const bool speed = metric == "tokens_per_second";
+  Plot plot{metric + " over commits", "commit, oldest first", metric, {}, {}, {}, {}, {}};
+  std::map<std::string, std::size_t> places;
+  for (const std::string& run_id : run_ids) {
+    const RunFacts facts = run_facts(store, run_id);
+    const auto y = speed ? speed_of(store, run_id) : estimate_of(store, run_id, metric);
+    if (!y)
+      continue;
+    const std::string commit = setting(facts, "git_commit").substr(0, 8);
+    const auto [place, is_new] = places.try_emplace(commit, places.size());
+    if (is_new)
+      plot.x_names.push_back(commit.empty() ? "unknown" : commit);
+    series_of(plot, facts.model + " on " + facts.task, SeriesStyle::kLine)
+        .points.push_back({static_cast<double>(place->second), y->value, {}, y->interval, ""});
+  }
+  if (plot.series.empty())
+    refuse_empty(store, run_ids, metric);
+  return plot;
+}
+
+}  // namespace
+
+const std::vector<std::string>& plot_kinds() {
+  static const std::vector<std::string> kinds = {"frontier", "perplexity", "mauve",
+                                                 "variance", "history",    "by"};
+  return kinds;
+}
+
+Plot make_plot(Store& store, std::span<const std::string> run_ids, const PlotRequest& request) {
+  PlotRequest full = request;
+  const auto set_default = [](std::string& member, const char* fallback) {
+    if (member.empty())
+      member = fallback;
+  };
+  if (full.kind == "frontier")
+    return frontier(store, run_ids, full.metric);
+  if (full.kind == "history")
+    return history(store, run_ids, full.metric);
+  Plot plot;
+  if (full.kind == "perplexity") {
+    set_default(full.metric, "perplexity");
+    set_default(full.x, "block_size");
+    plot = {"", "block size L'", "", Scale::kLog2, {}, {}, {}, {}};
+  } else if (full.kind == "mauve") {
+    set_default(full.metric, "mauve");
+    set_default(full.x, "tokens_per_step");
+    plot = {"", "tokens per step K", "", {}, {}, {}, {}, {}};
+  } else if (full.kind == "variance") {
+    set_default(full.x, "interval");
+    plot = {"Monte-Carlo variance of one NELBO draw",
+            full.x,
+            "nats² a token",
+            {},
+            Scale::kLog10,
+            {},
+            {},
+            {}};
+  } else if (full.kind == "by") {
+    if (full.x.empty() || full.metric.empty())
+      throw ConfigError("plot", "by", "needs --x SETTING and --metric METRIC");
+    plot = {"", full.x, "", {}, {}, {}, {}, {}};
+  } else {
+    throw unknown_name("plot", full.kind, plot_kinds());
+  }
+  if (plot.y_label.empty() || !full.metric.empty())
+    plot.y_label = full.metric;
+  if (plot.title.empty())
+    plot.title = full.metric + " against " + plot.x_label;
+  return against_setting(store, run_ids, plot, full);
+}
+
+}  // namespace dlm

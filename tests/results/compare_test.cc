@@ -1,0 +1,191 @@
+#include "results/compare.h"
+
+#include <gtest/gtest.h>
+
+#include "harness/base/error.h"
+#include "tests/results/evidence_store.h"
+#include "tests/results/expect_error.h"
+
+namespace dlm {
+namespace {
+
+using testing::error_of;
+using testing::EvidenceStore;
+using testing::noise;
+using testing::sample_header;
+
+void as_is(std::int64_t, ExampleRow&) {}
+
+CompareResult compare(EvidenceStore& evidence, const std::string& a, const std::string& b,
+                      const CompareOptions& options = {}) {
+  return compare_runs({&evidence.store(), a}, {&evidence.store(), b}, options);
+}
+
+const Comparison& of(const CompareResult& result, std::string_view metric) {
+  for (const Comparison& comparison : result.comparisons) {
+    if (comparison.metric == metric)
+      return comparison;
+  }
+  throw ConfigError("metric", metric, "was not compared");
+}
+
+TEST(Compare, TellsWorseBetterAndSame) {
+  EvidenceStore evidence;
+  const auto base = evidence.add("base", 200, as_is);
+  const auto worse = evidence.add("worse", 200, [](std::int64_t i, ExampleRow& row) {
+    row.nll += 50 * (0.02 + 0.01 * noise(i, 1));
+  });
+  const auto near = evidence.add("near", 200, [](std::int64_t i, ExampleRow& row) {
+    row.nll += 50 * (0.001 + 0.003 * noise(i, 2));
+  });
+  const CompareResult result = compare(evidence, base, worse);
+  const Comparison& nll = of(result, "nll");
+  EXPECT_EQ(nll.verdict, Verdict::kWorse);
+  EXPECT_NEAR(nll.difference, 0.02, 0.003);
+  EXPECT_LT(nll.interval->low, 0.02);
+  EXPECT_GT(nll.interval->high, 0.02);
+  EXPECT_CONTAINS(nll.interval_method, "bootstrap");
+  EXPECT_CONTAINS(nll.pairing, "same documents; corr 1.0");
+  EXPECT_EQ(of(result, "tokens_per_forward").verdict, Verdict::kSame);
+  EXPECT_EQ(of(result, "tokens_per_second").verdict, Verdict::kSame);
+  EXPECT_EQ(of(compare(evidence, worse, base), "nll").verdict, Verdict::kBetter);
+  const CompareResult of_near = compare(evidence, base, near);
+  EXPECT_EQ(of(of_near, "nll").verdict, Verdict::kSame);
+  EXPECT_CONTAINS(of(of_near, "nll").note, "below the margin");
+}
+
+TEST(Compare, AmbiguousSaysHowManyDocumentsWouldDecide) {
+  EvidenceStore evidence;
+  const auto base = evidence.add("base", 100, as_is);
+  const auto noisy = evidence.add(
+      "noisy", 100, [](std::int64_t i, ExampleRow& row) { row.nll += 50 * 0.1 * noise(i, 3); });
+  const CompareResult result = compare(evidence, base, noisy, {.metrics = {"nll"}});
+  ASSERT_EQ(result.comparisons.size(), 1U);
+  EXPECT_EQ(result.comparisons[0].verdict, Verdict::kAmbiguous);
+  // ((1.645 + 1.282) 0.1 / 0.005)^2, with the sample's own deviation for 0.1.
+  EXPECT_NEAR(static_cast<double>(result.comparisons[0].needed), 3426, 1000);
+  EXPECT_EQ(verdict_exit_code({Verdict::kSame, Verdict::kAmbiguous}), 4);
+}
+
+TEST(Compare, RightAndWrongIsMcNemarUnlessReplicatesMakeClusters) {
+  EvidenceStore evidence;
+  const auto scored = [](int flip) {
+    return
+        [flip](std::int64_t i, ExampleRow& row) { row.score = (i % 3 == 0) != (i < flip) ? 1 : 0; };
+  };
+  const auto base = evidence.add("base", 60, scored(0));
+  const auto other = evidence.add("other", 60, scored(15));
+  const Comparison score = of(compare(evidence, base, other), "score");
+  EXPECT_CONTAINS(score.test, "McNemar");
+  EXPECT_CONTAINS(score.note, "5 right only in A, 10 only in B");
+  EXPECT_NEAR(score.p.value_or(0), 0.30175781, 1e-7);
+  EXPECT_NEAR(score.difference, 5 / 60.0, 1e-12);
+  const auto replicates = [](int flip) {
+    return [flip](std::int64_t i, ExampleRow& row) {
+      row.doc_id = fmt::format("doc-{:03}", i / 2);
+      row.doc_sha = "x";
+      row.rep = i % 2;
+      row.score = (i % 3 == 0) != (i < flip) ? 1 : 0;
+    };
+  };
+  const auto two = evidence.add("two", 60, replicates(0));
+  const auto two_other = evidence.add("two other", 60, replicates(15));
+  const Comparison clustered = of(compare(evidence, two, two_other), "score");
+  EXPECT_EQ(clustered.test, "paired t by cluster");
+  EXPECT_EQ(clustered.n, 60);
+  EXPECT_EQ(clustered.n_units, 30);
+}
+
+TEST(Compare, RefusesUnlikeDataAndSaysHowMuchIsInCommon) {
+  EvidenceStore evidence;
+  const auto base = evidence.add("base", 40, as_is);
+  const auto other = evidence.add("other", 50, [](std::int64_t i, ExampleRow& row) {
+    if (i < 3)
+      row.doc_sha = "another text";
+  });
+  const std::string message = error_of<ConfigError>([&] { compare(evidence, base, other); });
+  EXPECT_CONTAINS(message, "37 rows in common, 0 only in the first, 10 only in the second, 3 with");
+  const CompareResult common = compare(evidence, base, other, {.only_common = true});
+  EXPECT_EQ(of(common, "nll").n, 37);
+  ASSERT_EQ(common.notes.size(), 1U);
+  EXPECT_CONTAINS(common.notes[0], "only the 37 rows");
+  const auto foreign = evidence.add(
+      "foreign", 5, [](std::int64_t, ExampleRow& row) { row.doc_id = "other " + row.doc_id; });
+  EXPECT_TRUE(compare(evidence, base, foreign).comparisons.empty());
+}
+
+TEST(Compare, SaysWhetherMaskDrawsAreShared) {
+  EvidenceStore evidence;
+  const auto estimated = [](std::int64_t, ExampleRow& row) {
+    row.n_mc = 4;
+    row.nll_m2 = 1;
+  };
+  const auto header = [](const std::string& name, const std::string& key) {
+    RunHeader made = sample_header(name);
+    made.identity_json = fmt::format(R"({{"pairing_key":"{}","run":"{}"}})", key, name);
+    made.run_key = sha256_hex(made.identity_json);
+    return made;
+  };
+  const auto a = evidence.add(header("a", "k1"), 20, estimated);
+  const auto b = evidence.add(header("b", "k1"), 20, estimated);
+  const auto c = evidence.add(header("c", "k2"), 20, estimated);
+  EXPECT_CONTAINS(of(compare(evidence, a, b), "nll").pairing, "documents and mask draws");
+  EXPECT_CONTAINS(of(compare(evidence, a, c), "nll").pairing, "not shared");
+}
+
+TEST(Compare, OtherTokensAreComparedByBytes) {
+  EvidenceStore evidence;
+  const auto base = evidence.add("base", 20, as_is);
+  const auto finer =
+      evidence.add("finer", 20, [](std::int64_t, ExampleRow& row) { row.tokens = 70; });
+  const CompareResult result = compare(evidence, base, finer);
+  EXPECT_EQ(of(result, "bits_per_byte").verdict, Verdict::kSame);
+  EXPECT_THROW(of(result, "nll"), ConfigError);
+  ASSERT_FALSE(result.notes.empty());
+  EXPECT_CONTAINS(result.notes[0], "bits_per_byte compares them");
+  EXPECT_CONTAINS(
+      error_of<ConfigError>([&] { compare(evidence, base, finer, {.metrics = {"nll"}}); }),
+      "different tokens");
+}
+
+TEST(Compare, SlowerIsWorseUnlessTheMachineIsThatNoisy) {
+  EvidenceStore evidence;
+  const auto base = evidence.add("base", 60, as_is);
+  const auto slow = evidence.add(
+      "slow", 60, [](std::int64_t, ExampleRow& row) { row.wall_ns = row.wall_ns * 11 / 10; });
+  const CompareOptions speed{.metrics = {"tokens_per_second"}};
+  const Comparison slower = of(compare(evidence, base, slow, speed), "tokens_per_second");
+  EXPECT_EQ(slower.verdict, Verdict::kWorse);
+  EXPECT_NEAR(slower.difference, 1 / 1.1 - 1, 1e-3);
+  CompareOptions noisy = speed;
+  noisy.speed_noise_floor = 0.15;
+  const Comparison hidden = of(compare(evidence, base, slow, noisy), "tokens_per_second");
+  EXPECT_EQ(hidden.verdict, Verdict::kSame);
+  EXPECT_CONTAINS(hidden.note, "noise floor");
+}
+
+TEST(Compare, ListsTheSettingsThatDiffer) {
+  EvidenceStore evidence;
+  RunHeader other = sample_header("other");
+  other.spec_json = R"({"sampler":{"block_size":8,"name":"ancestral"},"seed":7})";
+  const auto a = evidence.add("base", 10, as_is);
+  const auto b = evidence.add(other, 10, as_is);
+  const CompareResult result = compare(evidence, a, b);
+  ASSERT_EQ(result.differing.size(), 1U);
+  EXPECT_EQ(result.differing.begin()->first, "sampler.block_size");
+  const std::string md = render(comparison_tables(result), "md");
+  EXPECT_CONTAINS(md, "| sampler.block_size | 4   | 8   |");
+  EXPECT_CONTAINS(md, "| nll ");
+}
+
+TEST(Compare, MarginsAreNumbersOrPercentages) {
+  EXPECT_DOUBLE_EQ(parse_margin("margin", "3%").value, 0.03);
+  EXPECT_TRUE(parse_margin("margin", "3%").relative);
+  EXPECT_FALSE(parse_margin("margin", "0.5").relative);
+  for (const char* text : {"", "%", "-1", "0", "x", "1e999", "nan"})
+    EXPECT_THROW(parse_margin("margin", text), ConfigError) << text;
+  EXPECT_CONTAINS(error_of<ConfigError>([] { better_direction("scores"); }), "'score'");
+}
+
+}  // namespace
+}  // namespace dlm
