@@ -85,11 +85,11 @@ class BlockLoop {
   std::int64_t longest_row() const {
     const std::int64_t size = context_.block_size;
     const std::int64_t limit = context_.info.max_length;
-    std::int64_t longest =
-        std::ssize(prompts_[order_.front()].ids) + context_.options.max_new_tokens + size - 1;
-    if (limit > 0 && context_.options.past_context == PastContext::kStop)
-      longest = std::min(longest, limit);
-    return std::max(size, longest / size * size);
+    const std::int64_t canvas =
+        std::ssize(prompts_[order_.front()].ids) + context_.options.max_new_tokens;
+    const std::int64_t whole = std::max(size, (canvas + size - 1) / size * size);
+    const bool stops = limit > 0 && context_.options.past_context == PastContext::kStop;
+    return stops ? std::min(whole, limit) : whole;
   }
 
   // Brings every slot to its next pass; false where nothing is left.

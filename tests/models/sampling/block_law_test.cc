@@ -2,9 +2,8 @@
 // chi-square's false-alarm rate is at most 1e-6 (tests/support/chi_square.h); seeds are fixed.
 #include <cmath>
 
-#include <omp.h>
-
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include "models/exact/exact_denoiser.h"
 #include "models/exact/policy_law.h"
