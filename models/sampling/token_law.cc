@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "harness/base/error.h"
+#include "models/sampling/exp_weights.h"
 
 namespace dlm {
 namespace {
@@ -15,11 +16,15 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Candidate tokens, ascending, with weights relative to the largest, which is 1.
-struct Weighted {
-  std::vector<std::int64_t> tokens;
-  std::vector<double> weights;
+struct Candidates {
+  std::span<const double> weights;
+  std::span<const std::int64_t> tokens;  // empty: candidate i is token i
   double total = 0;
   double margin = kInfinity;
+
+  std::int64_t token(std::size_t i) const {
+    return tokens.empty() ? static_cast<std::int64_t>(i) : tokens[i];
+  }
 };
 
 struct Ranked {
@@ -64,7 +69,7 @@ struct NucleusEnd {
 
 class NucleusSearch {
  public:
-  NucleusSearch(const Weighted& law, const Admission& admission)
+  NucleusSearch(const Candidates& law, const Admission& admission)
       : law_(law), admission_(admission) {}
 
   NucleusEnd find() {
@@ -126,62 +131,70 @@ class NucleusSearch {
     return false;
   }
 
-  const Weighted& law_;
+  const Candidates& law_;
   Admission admission_;
   double mass_ = 0;   // of the tokens admitted so far
   bool any_ = false;  // some have been
   NucleusEnd end_;
 };
 
-// Keeps the candidates that do not rank behind `last`.
-void keep_through(Weighted& law, const Ranked& last) {
-  std::size_t kept = 0;
-  law.total = 0;
+// The candidates that do not rank behind `last`, as a law.
+TokenLaw kept_through(const Candidates& law, const Ranked& last, std::int64_t best) {
+  TokenLaw kept;
+  kept.best = best;
+  double total = 0;
   for (std::size_t i = 0; i < law.weights.size(); ++i) {
-    if (law.weights[i] <= 0 || ranks_before(last, {law.weights[i], i}))
+    const double weight = law.weights[i];
+    if (weight < last.weight || weight <= 0 || (weight == last.weight && i > last.index))
       continue;
-    law.tokens[kept] = law.tokens[i];
-    law.weights[kept++] = law.weights[i];
-    law.total += law.weights[kept - 1];
+    kept.tokens.push_back(law.token(i));
+    kept.probabilities.push_back(weight);
+    total += weight;
   }
-  law.tokens.resize(kept);
-  law.weights.resize(kept);
+  DLM_CHECK(total > 0 && std::isfinite(total), "weights of a law sum to {}", total);
+  for (double& weight : kept.probabilities) weight /= total;
+  return kept;
 }
 
-void keep_largest(Weighted& law, std::int64_t k) {
-  if (k == 0 || k >= std::ssize(law.weights))
-    return;
+TokenLaw cut_nucleus(const Candidates& law, const TokenFilter& filter, std::int64_t best) {
+  if (filter.nucleus_p == 1) {
+    TokenLaw all = kept_through(law, {0, law.weights.size()}, best);
+    all.margin = law.margin;
+    return all;
+  }
+  const NucleusEnd end =
+      NucleusSearch(law, {filter.nucleus_p * law.total, filter.nucleus_rule}).find();
+  TokenLaw kept = kept_through(law, end.last, best);
+  kept.margin = std::min(law.margin, end.margin / law.total);
+  return kept;
+}
+
+TokenLaw filter_weights(const Candidates& law, const TokenFilter& filter, std::int64_t best) {
+  if (filter.top_k == 0 || filter.top_k >= std::ssize(law.weights))
+    return cut_nucleus(law, filter, best);
   std::vector<Ranked> ranked(law.weights.size());
   for (std::size_t i = 0; i < ranked.size(); ++i) ranked[i] = {law.weights[i], i};
-  const auto end = ranked.begin() + k;
+  const auto end = ranked.begin() + filter.top_k;
   std::nth_element(ranked.begin(), end - 1, ranked.end(), ranks_before);
   const Ranked last = *(end - 1);
   const Ranked next = *std::min_element(end, ranked.end(), ranks_before);
-  law.margin = (last.weight - next.weight) / law.total;
-  keep_through(law, last);
+  const TokenLaw top = kept_through(law, last, best);
+  Candidates largest{top.probabilities, top.tokens, 1, (last.weight - next.weight) / law.total};
+  // Weights relative to the largest, as the search needs them.
+  std::vector<double> weights = top.probabilities;
+  const double most = *std::max_element(weights.begin(), weights.end());
+  for (double& weight : weights) weight /= most;
+  largest.weights = weights;
+  largest.total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  return cut_nucleus(largest, filter, best);
 }
 
-TokenLaw finished(Weighted law, const TokenFilter& filter, std::int64_t best) {
-  keep_largest(law, filter.top_k);
-  if (filter.nucleus_p < 1) {
-    const NucleusEnd end =
-        NucleusSearch(law, {filter.nucleus_p * law.total, filter.nucleus_rule}).find();
-    law.margin = std::min(law.margin, end.margin / law.total);
-    keep_through(law, end.last);
-  } else {
-    keep_through(law, {0, 0});
-  }
-  DLM_CHECK(law.total > 0 && std::isfinite(law.total), "weights of a law sum to {}", law.total);
-  for (double& weight : law.weights) weight /= law.total;
-  return {std::move(law.tokens), std::move(law.weights), best, law.margin};
-}
-
-Weighted all_tokens(std::size_t count) {
-  Weighted law;
-  law.tokens.resize(count);
-  std::iota(law.tokens.begin(), law.tokens.end(), std::int64_t{0});
-  law.weights.resize(count);
-  return law;
+// One thread's weights of a vocabulary, kept: memory of this size is not cheap to ask for.
+std::span<double> scratch_weights(std::size_t count) {
+  thread_local std::vector<double> weights;
+  if (weights.size() < count)
+    weights.resize(count);
+  return std::span(weights).first(count);
 }
 
 }  // namespace
@@ -189,13 +202,11 @@ Weighted all_tokens(std::size_t count) {
 TokenLaw token_law(std::span<const float> logits, const TokenFilter& filter) {
   DLM_CHECK(filter.temperature > 0, "a law at temperature {}", filter.temperature);
   const std::int64_t best = argmax_token(logits);
-  const double largest = logits[static_cast<std::size_t>(best)];
-  Weighted law = all_tokens(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    law.weights[i] = std::exp((logits[i] - largest) / filter.temperature);
-    law.total += law.weights[i];
-  }
-  return finished(std::move(law), filter, best);
+  const std::span<double> weights = scratch_weights(logits.size());
+  Candidates law{weights, {}, 0, kInfinity};
+  law.total =
+      exp_weights(logits, logits[static_cast<std::size_t>(best)], filter.temperature, weights);
+  return filter_weights(law, filter, best);
 }
 
 TokenLaw filtered_law(std::span<const double> probabilities, const TokenFilter& filter) {
@@ -204,13 +215,14 @@ TokenLaw filtered_law(std::span<const double> probabilities, const TokenFilter& 
   const std::int64_t best = largest - probabilities.begin();
   if (filter.temperature == 0)
     return {{best}, {1.0}, best, kInfinity};
-  Weighted law = all_tokens(probabilities.size());
+  const std::span<double> weights = scratch_weights(probabilities.size());
+  Candidates law{weights, {}, 0, kInfinity};
   for (std::size_t i = 0; i < probabilities.size(); ++i) {
     const double ratio = probabilities[i] / *largest;
-    law.weights[i] = filter.temperature == 1 ? ratio : std::pow(ratio, 1 / filter.temperature);
-    law.total += law.weights[i];
+    weights[i] = filter.temperature == 1 ? ratio : std::pow(ratio, 1 / filter.temperature);
+    law.total += weights[i];
   }
-  return finished(std::move(law), filter, best);
+  return filter_weights(law, filter, best);
 }
 
 DrawnToken draw_from(const TokenLaw& law, double uniform) {

@@ -1,6 +1,7 @@
 // Laws held as kept tokens: the same as the dense ones, whatever the vocabulary and the rule.
 #include "models/sampling/token_law.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,6 +10,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/random.h"
+#include "models/sampling/exp_weights.h"
 #include "models/sampling/stop_rules.h"
 
 namespace dlm {
@@ -51,6 +53,25 @@ TEST(TokenLaw, AgreesWithTheDenseLaw) {
       }
     }
   }
+}
+
+TEST(ExpWeights, AreTheLibrarysToTheLastDigits) {
+  std::vector<float> logits = random_logits(1003, 90, 4);
+  logits[5] = -std::numeric_limits<float>::infinity();
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  std::vector<double> weights(logits.size());
+  for (const double temperature : {1.0, 0.4, 7.0}) {
+    const double total = exp_weights(logits, largest, temperature, weights);
+    double expected_total = 0;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      const double x = (logits[i] - largest) / temperature;
+      const double expected = x < -700 ? 0 : std::exp(x);
+      ASSERT_NEAR(weights[i], expected, expected * (1e-15 - 3e-16 * x)) << x;
+      expected_total += expected;
+    }
+    EXPECT_NEAR(total, expected_total, 1e-12 * expected_total);
+  }
+  EXPECT_EQ(weights[5], 0);
 }
 
 TEST(TokenLaw, TiesGoToTheLowestTokens) {
