@@ -81,7 +81,8 @@ std::unique_ptr<AutoregressiveModel> network_of(const Checkpoint& checkpoint,
   throw unknown_name(kind.where + ": model_type", kind.type, known_model_types());
 }
 
-std::unique_ptr<BlockDenoiser> denoiser_of(const Checkpoint& checkpoint, const ModelOptions& options) {
+std::unique_ptr<BlockDenoiser> denoiser_of(const Checkpoint& checkpoint,
+                                           const ModelOptions& options) {
   const Kind kind = kind_of(checkpoint);
   if (const DenoiserEntry* entry = denoiser_entry(kind))
     return entry->load(checkpoint, options);

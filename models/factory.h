@@ -15,7 +15,7 @@ namespace dlm {
 // A folder holds one of the two; an exact world is both.
 struct LoadedModel {
   std::unique_ptr<AutoregressiveModel> model;  // scores token after token
-  std::unique_ptr<BlockDenoiser> denoiser;          // fills in hidden tokens of a block
+  std::unique_ptr<BlockDenoiser> denoiser;     // fills in hidden tokens of a block
   std::unique_ptr<Tokenizer> tokenizer;        // null for exact worlds
   std::string name;                            // folder name, or the exact world's spec
   std::string weights_sha256;                  // for exact worlds: of the spec
