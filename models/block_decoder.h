@@ -51,7 +51,8 @@ class BlockDecoder {
   // Forgets a row, so that another text can take its place.
   virtual void clear(std::int64_t row) = 0;
 
-  // One pass; at most one step for each row, rows ascending. Returns logits (or log-probabilities)
+  // One pass; at most one step for each row, rows ascending. Returns logits (or log-probabilities,
+  // or log-scores where loss() is kScoreEntropy)
   // of the wanted positions, steps in order: V f32 each, the mask's is -inf. The memory may be
   // written to and is the decoder's until its next pass. Throws ConfigError for ids outside the
   // vocabulary and for a row beyond DecoderOptions::longest.

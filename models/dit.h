@@ -9,8 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "models/checkpoint/checkpoint.h"
 #include "models/block_decoder.h"
+#include "models/checkpoint/checkpoint.h"
 #include "models/diffusion_transformer/dit_head.h"
 #include "models/diffusion_transformer/dit_network.h"
 #include "models/model_options.h"
@@ -58,8 +58,8 @@ class DitModel final : public BlockDenoiser {
 
   // Keys and values in the compute dtype. A model trained without clean context takes one block, of
   // any size; others their trained block size, or with BlockSizes::kAny any that divides their
-  // length. A time-conditioned model with clean context needs ContextCache::kOff; score entropy
-  // models have a sampler of their own (sampling/analytic.h).
+  // length. A time-conditioned model with clean context needs ContextCache::kOff. Score entropy
+  // models give log-scores in place of logits, at each step's t (analytic_sampler.h).
   std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override;
 
   PassCounts counts() const override;

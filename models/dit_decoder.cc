@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <ATen/ops/full.h>
+
 #include "harness/base/error.h"
 #include "models/diffusion_transformer/decode_pass.h"
 #include "models/diffusion_transformer/dit_head.h"
@@ -62,6 +64,8 @@ class DitDecoder final : public BlockDecoder {
     }
     const DecodeResult pass = decode_pass(dit_, own, shape, cache_);
     logits_ = head_logits(dit_, pass.rows).cpu().contiguous();
+    if (dit_.config.parameterization == DitParameterization::kSedd)
+      turn_into_log_scores(own);
     logits_.select(1, dit_.config.mask_id).fill_(-std::numeric_limits<double>::infinity());
     count_(pass.cost, logits_.size(0));
     return {logits_.mutable_data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
@@ -98,6 +102,18 @@ class DitDecoder final : public BlockDecoder {
       throw ConfigError("t", fmt::format("{}", step.t), "above 0, at most 1");
   }
 
+  void turn_into_log_scores(std::span<const DecodeStep> steps) {
+    std::int64_t row = 0;
+    for (const DecodeStep& step : steps) {
+      const auto count = std::ssize(step.wanted);
+      const at::Tensor part = logits_.narrow(0, row, count);
+      const at::Tensor hidden = at::full({1, count}, dit_.config.mask_id, at::kLong);
+      const double sigma = noise_level(dit_.config.noise, step.t).sigma;
+      part.copy_(sedd_log_scores(dit_.config, part.unsqueeze(0), hidden, {&sigma, 1}).squeeze(0));
+      row += count;
+    }
+  }
+
   // Without a cache, what the row holds is computed again.
   void start_over(DecodeStep& step) {
     std::vector<std::int64_t>& clean = clean_[static_cast<std::size_t>(step.row)];
@@ -125,9 +141,6 @@ std::unique_ptr<BlockDecoder> DitModel::new_decoder(const DecoderOptions& option
   const DitConfig& config = dit_.config;
   if (options.rows < 1)
     throw ConfigError("batch_size", std::to_string(options.rows), "at least 1");
-  if (loss() == DenoiserLoss::kScoreEntropy)
-    throw ConfigError("sampler", "of blocks",
-                      "the analytic sampler: the model gives scores, not probabilities");
   const bool one_block = options.longest <= options.block_size;
   if (!config.cross_attention && !one_block)
     throw ConfigError("length", std::to_string(options.longest),

@@ -41,7 +41,8 @@ BlockRow::BlockRow(const RowContext& context, const Prompt& prompt, BlockSample&
       tokens_(context.options.seed, Purpose::kTokenDraw, prompt.example, prompt.replicate),
       places_(context.options.seed, Purpose::kPositionDraw, prompt.example, prompt.replicate),
       ids_(prompt.ids),
-      canvas_(std::ssize(prompt.ids) + context.options.max_new_tokens) {
+      canvas_(std::ssize(prompt.ids) + context.options.max_new_tokens),
+      step_(context.options.first_step) {
   out_.prompt_tokens = std::ssize(prompt.ids);
 }
 

@@ -32,6 +32,9 @@ void check_prompt(const Prompt& prompt, std::size_t index, const BlockDenoiser& 
 }
 
 void check_options(const BlockSampleOptions& options, const BlockDenoiser& model) {
+  if (model.loss() == DenoiserLoss::kScoreEntropy)
+    throw ConfigError("sampler", "of blocks",
+                      "analytic: the model gives scores, not probabilities");
   check_token_filter(options.filter);
   if (options.max_new_tokens < 0)
     throw ConfigError("max_new_tokens", fmt::to_string(options.max_new_tokens), "an integer >= 0");

@@ -90,6 +90,7 @@ struct BlockSampleOptions {
   ContextCache cache = ContextCache::kOn;
   std::int64_t batch_size = 8;  // rows of a network pass; changes no result
   std::uint64_t seed = 1;
+  std::uint64_t first_step = 0;  // of every row: where it goes on from an earlier call
   SamplerHooks hooks = {};
 };
 

@@ -10,6 +10,7 @@
 #include "harness/base/error.h"
 #include "models/exact/exact_denoiser.h"
 #include "models/exact/markov.h"
+#include "models/sampling/sliding_window.h"
 
 namespace dlm {
 namespace {
@@ -262,6 +263,39 @@ TEST(BlockSampler, RemaskedTokensAreDrawnAgain) {
   EXPECT_EQ(sample.nfe, 4);
   EXPECT_EQ(sample.canvas, 4);
   EXPECT_EQ(std::ssize(sample.ids), 4);
+}
+
+TEST(SlidingWindow, EachHalfSeesTheOneBefore) {
+  // Two states that always alternate: a window that did not see the last one would break the order
+  // half of the time.
+  const auto world = std::make_shared<MarkovWorld>(std::vector<double>{0, 1, 1, 0},
+                                                   std::optional<std::vector<double>>({0.5, 0.5}));
+  const ExactDenoiser model(world);
+  const auto samples = sample_sliding_windows(
+      model, std::vector<Prompt>{{.ids = {1}, .example = 0}, {.ids = {0, 1, 0}, .example = 1}},
+      options_of("random", 8, 27));
+  for (const BlockSample& sample : samples) {
+    ASSERT_EQ(std::ssize(sample.ids), sample.prompt_tokens + 27);
+    for (std::size_t i = 1; i < sample.ids.size(); ++i) EXPECT_NE(sample.ids[i], sample.ids[i - 1]);
+  }
+  EXPECT_EQ(samples[0].nfe, 7 + 5 * 4) << "a whole window, then half windows";
+}
+
+TEST(SlidingWindow, WindowsDrawNumbersOfTheirOwn) {
+  // Independent fair coins: the same numbers would give the same half window again.
+  const auto world = std::make_shared<MarkovWorld>(std::vector<double>{0.5, 0.5, 0.5, 0.5},
+                                                   std::optional<std::vector<double>>({0.5, 0.5}));
+  const ExactDenoiser model(world);
+  const Ids text =
+      sample_sliding_windows(model, std::vector<Prompt>(1), options_of("left_to_right", 64, 128))
+          .front()
+          .ids;
+  EXPECT_FALSE(std::equal(text.begin() + 64, text.begin() + 96, text.begin() + 96));
+  EXPECT_THROW(sample_sliding_windows(model, std::vector<Prompt>(1), options_of("random", 7, 20)),
+               ConfigError);
+  EXPECT_THROW(sample_sliding_windows(model, std::vector<Prompt>{{.ids = Ids(9, 0)}},
+                                      options_of("random", 8, 20)),
+               ConfigError);
 }
 
 TEST(BlockSampler, RefusesBadInput) {

@@ -13,6 +13,8 @@
 
 #include <gtest/gtest.h>
 
+#include "models/analytic_sampler.h"
+#include "models/checkpoint/checkpoint.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/weights.h"
 #include "models/factory.h"
@@ -292,6 +294,61 @@ TEST(SamplingGolden, ContextSlidesAsPublished) {
                   fixture["overflow.logits_cache"], name);
     expect_logits(decoded(*model, context, block, ContextCache::kOff, false),
                   fixture["overflow.logits_window"], name);
+  }
+}
+
+// Recorded uniforms, and the laws that were kept.
+class ReplayAnalytic final : public TokenDraws {
+ public:
+  ReplayAnalytic(const Fixture& fixture, const std::string& trace)
+      : uniforms_(fixture[trace + ".uniform"]),
+        probs_(fixture[trace + ".probs"].to(at::kDouble)),
+        kept_(fixture.ids(trace + ".kept_steps")) {}
+
+  DrawnToken draw(const TokenLaw& law, const DrawName& name) override {
+    const auto step = static_cast<std::int64_t>(name.step);
+    const auto kept = std::find(kept_.begin(), kept_.end(), step);
+    if (kept != kept_.end()) {
+      at::Tensor expected = probs_.select(0, kept - kept_.begin()).select(0, name.position);
+      expected = expected.clamp_min(0).div(expected.clamp_min(0).sum());
+      at::Tensor actual = at::full({expected.size(0)}, 0.0, at::kDouble);
+      for (std::size_t i = 0; i < law.tokens.size(); ++i)
+        actual.mutable_data_ptr<double>()[law.tokens[i]] = law.probabilities[i];
+      expect_close(actual, expected, kLogitTolerance, "law of step " + std::to_string(step));
+      ++compared;
+    }
+    return {race(law, uniforms_.select(0, step).select(0, name.position)), 0};
+  }
+
+  int compared = 0;
+
+ private:
+  at::Tensor uniforms_, probs_;
+  Ids kept_;
+};
+
+TEST(SamplingGolden, AnalyticTexts) {
+  DLM_REQUIRE_DATA("fixtures/sedd_original");
+
+  struct Case {
+    const char* fixture;
+    const char* trace;
+    Ids prompt;
+  };
+
+  for (const Case& c :
+       {Case{"sedd_bd3lms", "sampler", {kBos}}, Case{"sedd_original", "analytic", {}}}) {
+    SCOPED_TRACE(c.fixture);
+    const Fixture fixture(c.fixture);
+    const auto model = load_dit(Checkpoint::open(fixture.folder()), {});
+    ReplayAnalytic draws(fixture, c.trace);
+    AnalyticOptions options;
+    options.steps = 8;
+    options.draws = &draws;
+    const auto sample =
+        sample_analytic(*model, std::vector<Prompt>{{.ids = c.prompt}}, options).front();
+    EXPECT_EQ(sample.ids, fixture.ids(std::string(c.trace) + ".x"));
+    EXPECT_GT(draws.compared, 20);
   }
 }
 
