@@ -73,6 +73,7 @@ CommandOptions& CommandOptions::value(const std::string& name, const std::string
 
 CommandOptions& CommandOptions::fields(SpecPart part) {
   const RunSpec defaults;
+  part_ = part;
   for (const auto& field : run_fields(part).fields()) {
     std::string name = field_flag(field.key);
     names_.push_back(name);
@@ -129,7 +130,7 @@ std::unique_ptr<ParsedOptions> CommandOptions::parse(const std::vector<std::stri
     if (name == "positional") {
       parsed->positionals = value.as<Texts>();
     } else if (tables_->fields.find_nothrow(name, false) != nullptr) {
-      parsed->field_texts.emplace_back(run_fields().at(name).key, value.as<std::string>());
+      parsed->field_texts.emplace_back(run_fields(part_).at(name).key, value.as<std::string>());
     } else if (const auto* texts = boost::any_cast<Texts>(&value.value())) {
       parsed->values[name] = *texts;
     } else {

@@ -46,6 +46,7 @@ class CommandOptions {
   std::string usage_, text_;
   std::vector<std::string> names_;
   std::size_t most_positionals_ = 0;
+  SpecPart part_ = SpecPart::kAll;
   std::unique_ptr<Tables> tables_;
 };
 

@@ -9,8 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/block_decoder.h"
 #include "models/checkpoint/checkpoint.h"
-#include "models/denoiser.h"
 #include "models/diffusion_transformer/dit_head.h"
 #include "models/diffusion_transformer/dit_network.h"
 #include "models/model_options.h"
@@ -34,7 +34,7 @@ struct DitForward {
 // published code gives all blocks the level of the first), so token_terms runs it again for each
 // distinct (sequence, t) asked for. Other passes take up to 4096 rows at a time. May be shared
 // between threads.
-class DitModel final : public Denoiser {
+class DitModel final : public BlockDenoiser {
  public:
   DitModel(Dit dit, ModelInfo info, BlockSizes sizes);
 
@@ -55,6 +55,12 @@ class DitModel final : public Denoiser {
   // model reads t and it is not in (0, 1].
   std::vector<std::vector<double>> token_terms(const CleanContext& context,
                                                std::span<const MaskQuery> queries) const override;
+
+  // Keys and values in the compute dtype. A model trained without clean context takes one block, of
+  // any size; others their trained block size, or with BlockSizes::kAny any that divides their
+  // length. A time-conditioned model with clean context needs ContextCache::kOff. Score entropy
+  // models give log-scores in place of logits, at each step's t (analytic_sampler.h).
+  std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override;
 
   PassCounts counts() const override;
 

@@ -81,7 +81,8 @@ std::unique_ptr<AutoregressiveModel> network_of(const Checkpoint& checkpoint,
   throw unknown_name(kind.where + ": model_type", kind.type, known_model_types());
 }
 
-std::unique_ptr<Denoiser> denoiser_of(const Checkpoint& checkpoint, const ModelOptions& options) {
+std::unique_ptr<BlockDenoiser> denoiser_of(const Checkpoint& checkpoint,
+                                           const ModelOptions& options) {
   const Kind kind = kind_of(checkpoint);
   if (const DenoiserEntry* entry = denoiser_entry(kind))
     return entry->load(checkpoint, options);
@@ -147,7 +148,7 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
   return network_of(Checkpoint::open(folder), options);
 }
 
-std::unique_ptr<Denoiser> load_denoiser(const std::string& spec, const ModelOptions& options) {
+std::unique_ptr<BlockDenoiser> load_denoiser(const std::string& spec, const ModelOptions& options) {
   if (is_exact(spec))
     return make_exact_denoiser(spec);
   return denoiser_of(Checkpoint::open(spec), options);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "models/denoiser.h"
+#include "models/block_decoder.h"
 #include "models/language_model.h"
 #include "models/model_options.h"
 #include "models/tokenizer/tokenizer.h"
@@ -15,7 +15,7 @@ namespace dlm {
 // A folder holds one of the two; an exact world is both.
 struct LoadedModel {
   std::unique_ptr<AutoregressiveModel> model;  // scores token after token
-  std::unique_ptr<Denoiser> denoiser;          // fills in hidden tokens of a block
+  std::unique_ptr<BlockDenoiser> denoiser;     // fills in hidden tokens of a block
   std::unique_ptr<Tokenizer> tokenizer;        // null for exact worlds
   std::string name;                            // folder name, or the exact world's spec
   std::string weights_sha256;                  // for exact worlds: of the spec
@@ -37,7 +37,7 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
 // A model that fills in hidden tokens. `spec` is a Hugging Face folder of a diffusion model
 // ("bd3lm", "mdlm", or score entropy without a model_type), or an exact world. Throws as
 // load_model.
-std::unique_ptr<Denoiser> load_denoiser(const std::string& spec, const ModelOptions& options);
+std::unique_ptr<BlockDenoiser> load_denoiser(const std::string& spec, const ModelOptions& options);
 
 // Whether the folder holds a model that fills in hidden tokens. Throws as load_model.
 bool is_denoiser_folder(const std::string& folder);

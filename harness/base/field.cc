@@ -141,7 +141,13 @@ std::string field_text(const FieldValue& value) {
 }
 
 std::string field_flag(std::string_view key) {
-  std::string flag(key.substr(key.rfind('.') == std::string_view::npos ? 0 : key.rfind('.') + 1));
+  const auto last_part = [](std::string_view dotted) {
+    const auto dot = dotted.rfind('.');
+    return dot == std::string_view::npos ? dotted : dotted.substr(dot + 1);
+  };
+  std::string flag(last_part(key));
+  if (flag == "name" && key.size() > flag.size())
+    flag = last_part(key.substr(0, key.size() - flag.size() - 1));
   std::replace(flag.begin(), flag.end(), '_', '-');
   return flag;
 }

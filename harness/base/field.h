@@ -45,7 +45,8 @@ FieldValue parse_field_json(std::string_view key, const Json& json, const FieldV
 Json field_json(const FieldValue& value);
 std::string field_text(const FieldValue& value);  // as the command line would give it
 
-// "sampler.top_k" -> "top-k".
+// "sampler.top_k" -> "top-k"; a part called "name" has the option of what it names: "sampler.name"
+// -> "sampler".
 std::string field_flag(std::string_view key);
 
 // Puts `value` at the dotted path `key` of `object`.

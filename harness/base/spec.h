@@ -44,6 +44,14 @@ struct EstimatorSpec {
 };
 
 struct SamplerSpec {
+  std::string name = "auto";          // autoregressive, or what a step reveals (reveal_policy.h)
+  std::int64_t block_size = 0;        // L'; 0 = as the model was trained
+  std::int64_t steps = 0;             // T of a block; 0 = as tokens_per_step says
+  std::int64_t tokens_per_step = 1;   // K
+  double threshold = 0.9;             // of the sampler "threshold"
+  std::string stop_at = "auto";       // eos, length; auto = eos where there is one
+  double entropy_floor = 0;           // nats; end a text that repeats itself; 0 = off
+  std::string past_context = "stop";  // stop, slide: where a text reaches the model's length
   std::int64_t max_new_tokens = 256;
   double temperature = 1.0;           // 0 = argmax
   std::int64_t top_k = 0;             // 0 = off

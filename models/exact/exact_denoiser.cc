@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "harness/base/error.h"
+#include "models/exact/exact_decoder.h"
 
 namespace dlm {
 namespace {
@@ -137,6 +138,10 @@ std::vector<std::vector<double>> ExactDenoiser::token_terms(
   }
   counts_ += pass;
   return terms;
+}
+
+std::unique_ptr<BlockDecoder> ExactDenoiser::new_decoder(const DecoderOptions& options) const {
+  return make_exact_decoder(world_, options, counts_);
 }
 
 std::unique_ptr<ExactDenoiser> make_exact_denoiser(std::string_view spec) {

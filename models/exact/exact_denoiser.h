@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "models/denoiser.h"
+#include "models/block_decoder.h"
 #include "models/exact/exact_world.h"
 
 namespace dlm {
@@ -20,7 +20,7 @@ namespace dlm {
 // cost: encode is one pass over all blocks but the last of each sequence (none where there is only
 // one); each call of token_terms is one pass, of L' positions for each query, b L' cached positions
 // for a query in block b, and one head row for each hidden token.
-class ExactDenoiser : public Denoiser {
+class ExactDenoiser : public BlockDenoiser {
  public:
   explicit ExactDenoiser(std::shared_ptr<const ExactWorld> world);
 
@@ -40,6 +40,9 @@ class ExactDenoiser : public Denoiser {
   // Queries run in parallel; each term is the same at any thread count and in any company.
   std::vector<std::vector<double>> token_terms(const CleanContext& context,
                                                std::span<const MaskQuery> queries) const override;
+
+  // Blocks of any size, prompts of any length; nothing to keep between passes but the text.
+  std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override;
 
   PassCounts counts() const override { return counts_; }
 

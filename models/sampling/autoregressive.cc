@@ -183,6 +183,8 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "length";
     case FinishReason::kContext:
       return "context";
+    case FinishReason::kEntropy:
+      return "entropy";
   }
   DLM_CHECK(false, "finish reason {}", static_cast<int>(reason));
 }

@@ -38,9 +38,10 @@ enum class FinishReason {
   kStop,     // a stop id was drawn; it is the last of `ids`
   kLength,   // max_new_tokens were drawn
   kContext,  // prompt and new tokens together fill the model's max_length
+  kEntropy,  // the last tokens repeat themselves (stop_rules.h); they are dropped
 };
 
-// "stop", "length" or "context".
+// "stop", "length", "context" or "entropy".
 std::string_view finish_reason_name(FinishReason reason);
 
 struct Continuation {

@@ -32,14 +32,24 @@ TEST(FieldTable, FindsByKeyAndByOption) {
 }
 
 TEST(FieldTable, EveryOptionAndShortOptionIsUnique) {
-  std::set<std::string> names;
-  for (const auto& field : run_fields().fields()) {
-    EXPECT_TRUE(names.insert(field_flag(field.key)).second) << field.key;
-    if (field.short_option == 0)
-      continue;
-    EXPECT_TRUE(names.insert(std::string(1, field.short_option)).second);
-    EXPECT_FALSE(field.help.empty());
+  // Of one command: `run` and `generate` both have a block size.
+  for (const SpecPart part : {SpecPart::kModel, SpecPart::kScore, SpecPart::kGenerate}) {
+    std::set<std::string> names;
+    for (const auto& field : run_fields(part).fields()) {
+      EXPECT_TRUE(names.insert(field_flag(field.key)).second) << field.key;
+      EXPECT_FALSE(field.help.empty());
+      if (field.short_option != 0) {
+        EXPECT_TRUE(names.insert(std::string(1, field.short_option)).second);
+      }
+    }
   }
+}
+
+TEST(FieldTable, APartCalledNameHasTheOptionOfWhatItNames) {
+  EXPECT_EQ(field_flag("sampler.name"), "sampler");
+  EXPECT_EQ(field_flag("a.sampler.name"), "sampler");
+  EXPECT_EQ(field_flag("name"), "name");
+  EXPECT_EQ(field_flag("sampler.top_k"), "top-k");
 }
 
 TEST(FieldTable, EveryDefaultPassesItsOwnLimitsAndRoundTrips) {

@@ -175,6 +175,38 @@ TEST(Program, GenerateIsTheSameAtAnyBatchSizeAndCache) {
   EXPECT_NE(with({"--seed", "2"}), expected);
 }
 
+TEST(Program, DenoisersWriteBlockByBlock) {
+  const auto generated = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"generate",         "--model", "exact:markov?v=6", "-o", "jsonl",
+                                  "--max-new-tokens", "12",      "--samples",        "5"};
+    args.insert(args.end(), more.begin(), more.end());
+    return dlmbench(args);
+  };
+  for (const char* sampler : {"first_hitting", "entropy", "left_to_right"}) {
+    const ProcessResult one = generated({"--sampler", sampler, "--block-size", "4", "-b", "1"});
+    ASSERT_EQ(one.code, 0) << one.err;
+    EXPECT_EQ(std::count(one.out.begin(), one.out.end(), '\n'), 5);
+    EXPECT_EQ(generated({"--sampler", sampler, "--block-size", "4", "-b", "3"}).out, one.out);
+    EXPECT_NE(one.out.find("\"nfe\":12"), std::string::npos) << one.out;
+  }
+  const ProcessResult two =
+      generated({"--sampler", "random", "--block-size", "4", "--tokens-per-step", "2"});
+  EXPECT_NE(two.out.find("\"nfe\":6"), std::string::npos) << two.out;
+  for (const auto& [words, bad] : std::map<std::string, std::vector<std::string>>{
+           {"tokens_per_step",
+            {"--sampler", "random", "--block-size", "4", "--tokens-per-step", "0"}},
+           {"steps", {"--sampler", "ancestral", "--block-size", "4", "--steps", "0"}},
+           {"nucleus_p", {"--nucleus-p", "0"}},
+           {"stop_at", {"--stop-at", "eos"}},
+           {"block_size", {"--sampler", "random"}},
+           {"sampler", {"--sampler", "confidense"}}}) {
+    const ProcessResult refused = generated(bad);
+    EXPECT_EQ(refused.code, 1) << words;
+    EXPECT_NE(refused.err.find(words), std::string::npos) << refused.err;
+    EXPECT_TRUE(refused.out.empty());
+  }
+}
+
 TEST(ProgramGolden, ForwardMatchesGpt2Fixture) {
   DLM_REQUIRE_DATA("fixtures/gpt2_tiny");
   const TemporaryFolder folder;

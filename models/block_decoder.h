@@ -1,0 +1,69 @@
+// The interface of models that can be sampled block by block: one pass after another over blocks
+// with hidden tokens, the finished blocks before them kept between passes. Torch-free.
+//
+// L' block size, V vocabulary with the mask where the model has one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "models/denoiser.h"
+
+namespace dlm {
+
+enum class ContextCache {
+  kOn,   // keys and values of finished blocks are kept: a pass computes what is new
+  kOff,  // each pass computes the whole context again: the reference the cache is tested against
+};
+
+struct DecoderOptions {
+  std::int64_t rows = 1;  // texts in work at a time
+  std::int64_t block_size = 1;
+  std::int64_t longest = 1;  // positions of the longest row, its last block included
+  ContextCache cache = ContextCache::kOn;
+};
+
+// One row's part of a pass.
+struct DecodeStep {
+  std::int64_t row = 0;
+  // Clean tokens behind those the row holds: whole blocks, without masks. The pass stores them, so
+  // a finished block and the first step of the next one share a pass.
+  std::span<const std::int64_t> completed = {};
+  std::span<const std::int64_t> block = {};   // L' ids, the mask id where hidden
+  std::span<const std::int64_t> wanted = {};  // positions inside the block, ascending
+  double t = 1;                               // noise level; only time-conditioned models read it
+};
+
+// Rows of text on their way, owned by the loop over steps. Where a row passes the model's
+// max_length, its oldest blocks drop out, and what is kept of the others still carries what they
+// saw of the dropped ones (with the cache; without it the window is encoded anew). Source: bd3lms
+// models/hf/modeling_bd3lm.py, DDiTBlock.get_qkv and its kv_cache.
+class BlockDecoder {
+ public:
+  virtual ~BlockDecoder() = default;
+
+  virtual std::int64_t rows() const = 0;
+
+  // Clean positions that the next block of the row will see.
+  virtual std::int64_t context_length(std::int64_t row) const = 0;
+
+  // Forgets a row, so that another text can take its place.
+  virtual void clear(std::int64_t row) = 0;
+
+  // One pass; at most one step for each row, rows ascending. Returns logits (or log-probabilities,
+  // or log-scores where loss() is kScoreEntropy)
+  // of the wanted positions, steps in order: V f32 each, the mask's is -inf. The memory may be
+  // written to and is the decoder's until its next pass. Throws ConfigError for ids outside the
+  // vocabulary and for a row beyond DecoderOptions::longest.
+  virtual std::span<float> step(std::span<const DecodeStep> steps) = 0;
+};
+
+// A denoiser that can be sampled from.
+class BlockDenoiser : public Denoiser {
+ public:
+  // Throws ConfigError for a block size or cache use that the model does not take.
+  virtual std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const = 0;
+};
+
+}  // namespace dlm

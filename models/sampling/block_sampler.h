@@ -1,0 +1,127 @@
+// Text from a denoiser: the one loop over blocks. What a step reveals is a policy's choice
+// (reveal_policy.h), what a token is drawn from is a filter's (token_filter.h), what a pass costs
+// and keeps is the decoder's (block_decoder.h). L' = 1 is left to right, token by token; L' = the
+// whole length is full diffusion. Neither times nor stores. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "models/block_decoder.h"
+#include "models/sampling/autoregressive.h"
+#include "models/sampling/reveal_policy.h"
+#include "models/sampling/stop_rules.h"
+#include "models/sampling/token_law.h"
+
+namespace dlm {
+
+// One row of a step, between two of its reveals.
+struct RefreshRow {
+  std::int64_t row = 0;                  // of the decoder
+  std::span<const std::int64_t> ids;     // the text to the end of its block, masks in place
+  std::int64_t begin = 0;                // where the block begins
+  std::int64_t revealed = 0;             // position in the block, just revealed
+  std::vector<std::int64_t> hidden;      // positions in the block still hidden
+  std::vector<std::span<float>> logits;  // of each of them, V: to be written
+};
+
+// Makes the laws of a step's later reveals depend on its earlier ones. With it, every hidden
+// position goes through the head.
+class Refresh {
+ public:
+  virtual ~Refresh() = default;
+
+  // After each reveal of a step but its last, for all rows of the pass that have more to reveal.
+  virtual void refresh(std::span<RefreshRow> rows) = 0;
+};
+
+// Takes back tokens after a step.
+struct RemaskView {
+  std::span<const std::int64_t> block;  // L' ids, masks in place
+  std::span<const std::int64_t> given;  // positions that were never hidden, and stay
+  std::int64_t step = 0;                // of the block, from 0
+};
+
+class Remask {
+ public:
+  virtual ~Remask() = default;
+
+  // Positions in the block to hide again, ascending. The policy's steps go on counting.
+  virtual std::vector<std::int64_t> hide_again(const RemaskView& view) = 0;
+};
+
+// Which draw: a token's row, step and place.
+struct DrawName {
+  std::uint64_t example = 0;
+  std::uint64_t replicate = 0;
+  std::uint64_t step = 0;
+  std::int64_t position = 0;
+};
+
+// Draws tokens in place of the random stream (to replay recorded draws).
+class TokenDraws {
+ public:
+  virtual ~TokenDraws() = default;
+  virtual DrawnToken draw(const TokenLaw& law, const DrawName& name) = 0;
+};
+
+struct SamplerHooks {
+  const RevealPolicy* policy = nullptr;  // in place of the named one
+  Refresh* refresh = nullptr;
+  Remask* remask = nullptr;
+  TokenDraws* draws = nullptr;
+};
+
+// What happens where a text reaches the model's max_length.
+enum class PastContext {
+  kStop,
+  kSlide,  // the oldest blocks drop out of the context (BlockDecoder)
+};
+
+struct BlockSampleOptions {
+  std::int64_t block_size = 0;  // L'; 0 = the model's
+  std::int64_t max_new_tokens = 128;
+  RevealOptions reveal = {};
+  TokenFilter filter = {};
+  StopRules stop = {};
+  PastContext past_context = PastContext::kStop;
+  ContextCache cache = ContextCache::kOn;
+  std::int64_t batch_size = 8;  // rows of a network pass; changes no result
+  std::uint64_t seed = 1;
+  std::uint64_t first_step = 0;  // of every row: where it goes on from an earlier call
+  SamplerHooks hooks = {};
+};
+
+struct BlockSample {
+  std::vector<std::int64_t> ids;  // prompt, its hidden tokens filled in, and new tokens
+  std::int64_t prompt_tokens = 0;
+  FinishReason finish = FinishReason::kLength;
+  std::int64_t nfe = 0;     // passes this text took part in
+  std::int64_t canvas = 0;  // tokens drawn, those after the end of the text included
+  // The smallest distance of any decision from another one, in probability (of positions: in the
+  // policy's score; of an argmax: in logits). Where two runs of the same seed differ, a rounding
+  // error of this size was enough.
+  double margin = std::numeric_limits<double>::infinity();
+};
+
+// Continues every prompt by max_new_tokens; result[i] belongs to prompts[i]. A prompt may be empty,
+// and may hold the mask id: such tokens are filled in, each block seeing itself and those before.
+// The text is cut into blocks from its first token on, so tokens of the prompt in a block that is
+// not full stay fixed; a last block that is only partly asked for is generated whole, then cut.
+//
+// A row draws the token at position i in its step s with
+// RandomStream(seed, Purpose::kTokenDraw, example, replicate).uniform(s, i) by inverse CDF, and its
+// policy's choices with Purpose::kPositionDraw; so a result depends on batch size, threads, order
+// of prompts and cache only as far as the rounding of logits does. A text that ends leaves its
+// place in the batch to the next prompt. Policies that rank positions do so by the filtered laws,
+// at temperature 0 by those at temperature 1.
+//
+// Throws ConfigError for an option out of range, an id outside [0, V), a prompt longer than
+// max_length; InternalError naming the model's family, the example and the position where the model
+// returns NaN.
+std::vector<BlockSample> sample_blocks(const BlockDenoiser& model, std::span<const Prompt> prompts,
+                                       const BlockSampleOptions& options);
+
+}  // namespace dlm

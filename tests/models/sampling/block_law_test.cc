@@ -1,0 +1,142 @@
+// What the block loop writes follows the law that going through every state gives. Each
+// chi-square's false-alarm rate is at most 1e-6 (tests/support/chi_square.h); seeds are fixed.
+#include <cmath>
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "models/exact/exact_denoiser.h"
+#include "models/exact/policy_law.h"
+#include "models/sampling/block_sampler.h"
+#include "tests/support/chi_square.h"
+
+namespace dlm {
+namespace {
+
+constexpr std::int64_t kVocab = 3;
+constexpr std::int64_t kLength = 4;
+
+TabularWorld small_world() {
+  return TabularWorld({kVocab, kLength, 5, 2});
+}
+
+BlockSampleOptions sample_options(const PolicyLawOptions& options) {
+  BlockSampleOptions sampling;
+  sampling.block_size = options.block_size == 0 ? kLength : options.block_size;
+  sampling.max_new_tokens = kLength;
+  sampling.reveal = options.reveal;
+  sampling.filter = options.filter;
+  sampling.batch_size = 512;
+  return sampling;
+}
+
+std::vector<std::int64_t> counts_of(const BlockSampleOptions& options, std::uint64_t draws) {
+  omp_set_num_threads(1);  // rows are too cheap to share out
+  const ExactDenoiser model(std::make_shared<TabularWorld>(small_world()));
+  std::vector<Prompt> prompts;
+  for (std::uint64_t i = 0; i < draws; ++i) prompts.push_back({.example = i});
+  std::vector<std::int64_t> counts(81);
+  for (const BlockSample& sample : sample_blocks(model, prompts, options)) {
+    std::size_t cell = 0;
+    for (const std::int64_t id : sample.ids) cell = cell * kVocab + static_cast<std::size_t>(id);
+    ++counts.at(cell);
+  }
+  return counts;
+}
+
+void expect_law(const PolicyLawOptions& options, std::uint64_t draws) {
+  SCOPED_TRACE(options.reveal.policy);
+  testing::expect_follows(counts_of(sample_options(options), draws),
+                          policy_law(small_world(), options));
+}
+
+std::vector<PolicyLawOptions> every_policy() {
+  return {
+      {4, {.policy = "first_hitting"}, {}},
+      {2, {.policy = "first_hitting"}, {.nucleus_p = 0.8}},
+      {4, {.policy = "ancestral", .steps = 3}, {}},
+      {4, {.policy = "ancestral_reference", .steps = 3}, {.nucleus_p = 0.8}},
+      {4, {.policy = "random", .tokens_per_step = 2}, {}},
+      {4, {.policy = "random", .steps = 3}, {.top_k = 2}},
+      {2, {.policy = "left_to_right", .tokens_per_step = 2}, {}},
+      {4, {.policy = "confidence", .tokens_per_step = 2}, {}},
+      {4, {.policy = "entropy", .tokens_per_step = 3}, {.temperature = 1.3}},
+      {4, {.policy = "margin", .tokens_per_step = 2}, {}},
+      {4, {.policy = "threshold", .threshold = 0.5}, {}},
+      {1, {.policy = "left_to_right"}, {}},
+      {4, {.policy = "entropy"}, {.nucleus_p = 0.9, .nucleus_rule = NucleusRule::kDrop}},
+  };
+}
+
+TEST(BlockLaw, TextFollowsThePolicysLaw) {
+  for (const PolicyLawOptions& options : every_policy()) expect_law(options, 4000);
+}
+
+TEST(BlockLawSlow, TextFollowsThePolicysLaw) {
+  for (const PolicyLawOptions& options : every_policy()) expect_law(options, 200000);
+}
+
+TEST(BlockLawSlow, OneTokenPerStepFollowsTheJoint) {
+  for (const char* policy : {"first_hitting", "confidence"}) {
+    BlockSampleOptions options = sample_options({4, {.policy = policy}, {}});
+    testing::expect_follows(counts_of(options, 200000), joint_law(small_world()));
+  }
+}
+
+// Ancestral with many steps is first-hitting, which is the joint.
+TEST(BlockLawSlow, ManyAncestralStepsFollowTheJoint) {
+  testing::expect_follows(
+      counts_of(sample_options({4, {.policy = "ancestral", .steps = 1000}, {}}), 200000),
+      joint_law(small_world()));
+}
+
+// The check must be able to fail: two tokens per step are not the joint.
+TEST(BlockLaw, ChiSquareTellsPoliciesApart) {
+  const auto counts =
+      counts_of(sample_options({4, {.policy = "random", .tokens_per_step = 4}, {}}), 20000);
+  const auto joint = joint_law(small_world());
+  double chi2 = 0;
+  for (std::size_t i = 0; i < joint.size(); ++i)
+    chi2 += std::pow(static_cast<double>(counts[i]) - 20000 * joint[i], 2) / (20000 * joint[i]);
+  EXPECT_GT(chi2, testing::chi_square_limit(80));
+}
+
+// Refreshes the laws of a step by what it has revealed: then any number of tokens per step is one.
+class ExactRefresh final : public Refresh {
+ public:
+  explicit ExactRefresh(const ExactWorld& world) : world_(world) {}
+
+  void refresh(std::span<RefreshRow> rows) override {
+    for (RefreshRow& row : rows) {
+      std::vector<std::int64_t> known(row.ids.begin(), row.ids.end());
+      for (std::int64_t& id : known) id = id == kVocab ? -1 : id;
+      EXPECT_GE(known.at(static_cast<std::size_t>(row.begin + row.revealed)), 0);
+      const auto laws = world_.conditionals(known);
+      for (std::size_t i = 0; i < row.hidden.size(); ++i) {
+        const auto from = static_cast<std::size_t>((row.begin + row.hidden[i]) * kVocab);
+        for (std::size_t v = 0; v < kVocab; ++v)
+          row.logits[i][v] = static_cast<float>(std::log(laws[from + v]));
+      }
+      ++calls;
+    }
+  }
+
+  std::int64_t calls = 0;
+
+ private:
+  const ExactWorld& world_;
+};
+
+TEST(BlockLaw, ARefreshedStepFollowsTheJoint) {
+  const TabularWorld world = small_world();
+  for (const char* policy : {"random", "entropy", "left_to_right"}) {
+    ExactRefresh refresh(world);
+    BlockSampleOptions options = sample_options({4, {.policy = policy, .tokens_per_step = 4}, {}});
+    options.hooks.refresh = &refresh;
+    testing::expect_follows(counts_of(options, 20000), joint_law(world));
+    EXPECT_EQ(refresh.calls, 3 * 20000) << "no call after the last reveal";
+  }
+}
+
+}  // namespace
+}  // namespace dlm
