@@ -1,4 +1,5 @@
-// The exact nearest centroid of many rows, at the speed of a matrix product in f32.
+// The exact nearest centroid of many rows, at the speed of a matrix product in f32, or in bf16
+// where the processor has that.
 //
 // A product gives |c|^2 - 2 x.c for all pairs with a rounding error of at most `margin`; only
 // centroids within twice that of the smallest are measured again in f64.
@@ -37,6 +38,7 @@ class NearestSearch {
 
  private:
   at::Tensor points_;
+  at::Tensor bf16_points_;  // rounded, where products in bf16 are fast and pay; else undefined
   std::vector<double> squared_norms_;
 };
 

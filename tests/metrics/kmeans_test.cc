@@ -117,7 +117,7 @@ Plain plain_restart(const at::Tensor& points, std::int64_t clusters, const Rando
 }
 
 TEST(Kmeans, EqualsPlainLloydInEveryLabel) {
-  for (const auto& [dims, clusters] : {std::pair{2, 7}, {16, 20}, {60, 40}}) {
+  for (const auto& [dims, clusters] : {std::pair{2, 7}, {16, 20}, {60, 40}, {300, 130}}) {
     const at::Tensor points = clouds(600, dims, 12, 5);
     Plain best;
     for (std::uint64_t restart = 0; restart < 3; ++restart) {
@@ -129,7 +129,7 @@ TEST(Kmeans, EqualsPlainLloydInEveryLabel) {
     const Kmeans result = kmeans(points, {.clusters = clusters, .restarts = 3, .seed = 9});
     EXPECT_EQ(result.labels, best.labels);
     EXPECT_NEAR(result.objective, best.objective, 1e-9 * best.objective);
-    EXPECT_GT(result.iterations, 3);
+    EXPECT_GE(result.iterations, dims < 100 ? 4 : 2);
   }
 }
 
