@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -117,6 +118,13 @@ class Store {
   // The id that begins so (any case). Throws ConfigError with the candidates where there is none or
   // more than one.
   std::string resolve_run(std::string_view prefix);
+
+  // A result kept by content: `key` hashes everything that decides it. Throws DataError for damaged
+  // text.
+  std::optional<std::string> cached(std::string_view key);
+
+  // One transaction; a key that is there gets the new result.
+  void add_cached(const std::map<std::string, std::string>& results);
 
   // One statement that only reads, with its parameters. Throws ConfigError for any other, with
   // SQLite's message for a wrong one. Blobs come as lower-case hexadecimal text.

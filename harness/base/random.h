@@ -19,6 +19,8 @@ enum class Purpose : std::uint32_t {
   kCorpusDraw = 5,    // documents drawn from an exact world
   kBootstrap = 6,
   kWeights = 7,  // random weights of test models
+  kKmeansStart = 16,     // rows that k-means starts from
+  kReferenceSplit = 17,  // which half of a reference a text falls in
 };
 
 // Philox 4x32-10. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

@@ -3,6 +3,7 @@
 #include "harness/scorers/answer_tasks.h"
 #include "harness/scorers/code_scorer.h"
 #include "harness/scorers/scorer.h"
+#include "harness/scorers/text_scorers.h"
 
 namespace dlm {
 
@@ -12,6 +13,9 @@ std::span<const Scorer> all_scorers() {
       Scorer{"humaneval", "generated functions against HumanEval's tests", score_humaneval},
       Scorer{"math", "answers to MATH's problems", score_math},
       Scorer{"mbpp", "generated functions against MBPP's asserts", score_mbpp},
+      Scorer{"genppl", "generative perplexity, entropy, distinct-n, repetition, lengths",
+             score_genppl},
+      Scorer{"mauve", "MAUVE of two sets of texts, ids or features", score_mauve},
   };
   return kScorers;
 }
