@@ -11,10 +11,10 @@ namespace dlm {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 1;      // a setting or a file is wrong; nothing was written
 inline constexpr int kExitRunFailed = 2;  // a run failed; its row says why
-inline constexpr int kExitNoSandbox = 6;  // programs can not be isolated here
 inline constexpr int kExitWorse = 3;
 inline constexpr int kExitAmbiguous = 4;
-inline constexpr int kExitNothing = 5;  // nothing was measured or compared
+inline constexpr int kExitNothing = 5;    // nothing was measured or compared
+inline constexpr int kExitNoSandbox = 6;  // programs can not be isolated here
 
 using Arguments = std::vector<std::string>;
 
