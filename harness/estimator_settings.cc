@@ -20,7 +20,7 @@ bool has_draws(const EstimatorOptions& options) {
 // Where the model knows one length only, a whole sequence is one block.
 std::int64_t block_size_of(const RunSpec& spec, const Denoiser& denoiser) {
   const std::int64_t trained = denoiser.trained_block_size();
-  const std::int64_t asked = spec.estimator.block_size;
+  const std::int64_t asked = spec.block_size;
   if (asked > 0 && trained > 0 && asked != trained && !spec.any_block_size)
     throw ConfigError("block_size", std::to_string(asked),
                       fmt::format("{}, as the model was trained; --any-block-size true allows "
@@ -45,8 +45,8 @@ bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model) {
     return !is_automatic(name);
   if (!is_automatic(name))
     throw ConfigError("estimator", name, "exact: this model is autoregressive");
-  if (spec.estimator.block_size > 1)
-    throw ConfigError("block_size", std::to_string(spec.estimator.block_size),
+  if (spec.block_size > 1)
+    throw ConfigError("block_size", std::to_string(spec.block_size),
                       "1: this model is autoregressive");
   return false;
 }

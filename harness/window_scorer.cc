@@ -125,7 +125,7 @@ void check_block_windows(std::span<const ScoringUnit> units, const EstimatorOpti
                           "packed, or documents no longer than scoring.length: a diffusion model "
                           "scores whole sequences");
       if (options.block_size > 0 && length % options.block_size != 0)
-        throw ConfigError("estimator.block_size", std::to_string(options.block_size),
+        throw ConfigError("block_size", std::to_string(options.block_size),
                           fmt::format("a divisor of {}, the length of unit {}; scoring.packing = "
                                       "packed with a scoring.length that is a multiple of L' makes "
                                       "all lengths fit",

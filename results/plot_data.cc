@@ -250,7 +250,7 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
     const auto place = static_cast<double>(std::distance(names.begin(), names.find(one.x)));
     const double x = numbers ? parse_double(one.x).value_or(0) : place;
     std::string name = series_name(one.facts) + (one.y.bound ? " (bound)" : "");
-    const std::string block = setting(one.facts, "estimator.block_size");
+    const std::string block = setting(one.facts, "block_size");
     if (request.kind == "variance" && !block.empty() && block != "0")
       name += ", L'=" + block;
     series_of(plot, name, SeriesStyle::kLine)

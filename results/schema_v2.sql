@@ -4,6 +4,21 @@
 ALTER TABLE run ADD COLUMN stored_rows INTEGER;
 UPDATE run SET stored_rows=(SELECT count(*) FROM sample s WHERE s.run_id=run.run_id) WHERE status='done';
 
+-- The block size is a setting of likelihood runs too.
+DROP VIEW v_run;
+DROP INDEX config_by_block;
+ALTER TABLE config DROP COLUMN block_size;
+ALTER TABLE config ADD COLUMN block_size INTEGER
+  GENERATED ALWAYS AS (coalesce(json_extract(j,'$.block_size'),json_extract(j,'$.sampler.block_size'))) VIRTUAL;
+CREATE INDEX config_by_block ON config(block_size,steps);
+CREATE VIEW v_run AS
+  SELECT r.*, m.name AS model, m.family, m.params, m.dtype, m.weights_sha256, m.tokenizer_sha256,
+         t.name AS task, t.version AS task_version, t.kind AS task_kind, t.data_sha256, t.n_docs,
+         c.j AS spec_json, c.sampler, c.block_size, c.steps, c.tokens_per_step,
+         b.git_commit, b.dirty, b.torch, b.numerics_epoch, e.host, e.cpu, e.gpu
+  FROM run r JOIN model m USING(model_id) JOIN task t USING(task_id) JOIN config c USING(config_id)
+       JOIN build b USING(build_id) JOIN env e USING(env_id);
+
 -- A name that the user gave some runs: the baseline of a gate, say. Giving it again moves it.
 CREATE TABLE tag(
   name TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES run ON DELETE CASCADE, at TEXT NOT NULL,

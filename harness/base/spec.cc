@@ -59,6 +59,15 @@ std::vector<Row> model_rows() {
   };
 }
 
+// Of likelihood and of generation alike.
+std::vector<Row> block_rows() {
+  return {
+      {"block_size", 0, "L', tokens of a block; 0 = as the model was trained",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.block_size; }), range(0, 1 << 24),
+       Identity::kPart},
+  };
+}
+
 std::vector<Row> score_rows() {
   return {
       {"task", 't',
@@ -134,9 +143,6 @@ std::vector<Row> estimator_rows() {
        "exact, stratified for masked diffusion, reference for score entropy",
        Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.name; }),
        one_of({"auto", "exact", "reference", "stratified", "enumerate", "order"}), Identity::kPart},
-      {"estimator.block_size", 0, "L'; 0 = as the model was trained",
-       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.block_size; }),
-       range(0, 1 << 24), Identity::kPart},
       {"estimator.draws", 0,
        "masks drawn for every block; 0 = the number that makes the target cheapest, or 2",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.draws; }), range(0, 65536),
@@ -192,9 +198,6 @@ std::vector<Row> sampler_rows() {
                "random", "left_to_right", "confidence", "entropy", "margin", "threshold",
                "semi_autoregressive", "analytic"}),
        Identity::kPart},
-      {"sampler.block_size", 0, "L'; 0 = as the model was trained",
-       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.sampler.block_size; }),
-       range(0, 1 << 24), Identity::kPart},
       {"sampler.steps", 0, "T, steps of a block (of ancestral; of others in place of K); 0 = none",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.sampler.steps; }), range(0, 1 << 24),
        Identity::kPart},
@@ -245,8 +248,10 @@ std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
 const FieldTable<RunSpec>& run_fields(SpecPart part) {
   static const FieldTable<RunSpec> model(model_rows());
   static const FieldTable<RunSpec> score(
-      joined(joined(joined(model_rows(), score_rows()), preparation_rows()), estimator_rows()));
-  static const FieldTable<RunSpec> generate(joined(model_rows(), sampler_rows()));
+      joined(joined(joined(joined(model_rows(), block_rows()), score_rows()), preparation_rows()),
+             estimator_rows()));
+  static const FieldTable<RunSpec> generate(
+      joined(joined(model_rows(), block_rows()), sampler_rows()));
   static const FieldTable<RunSpec> all(joined(score.fields(), sampler_rows()));
   switch (part) {
     case SpecPart::kModel:

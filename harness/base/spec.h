@@ -29,7 +29,6 @@ struct ScoringSpec {
 // How the likelihood of a diffusion model is estimated (models/diffusion/estimator.h).
 struct EstimatorSpec {
   std::string name = "auto";    // auto, exact, reference, stratified, enumerate, order
-  std::int64_t block_size = 0;  // L'; 0 = as the model was trained
   std::int64_t draws = 0;       // masks drawn for every block; 0 = chosen
   std::int64_t replicates = 0;  // independent groups of draws; 0 = the estimator's own
   double t_min = -1;            // -1 = the estimator's own
@@ -45,7 +44,6 @@ struct EstimatorSpec {
 
 struct SamplerSpec {
   std::string name = "auto";          // autoregressive, or what a step reveals (reveal_policy.h)
-  std::int64_t block_size = 0;        // L'; 0 = as the model was trained
   std::int64_t steps = 0;             // T of a block; 0 = as tokens_per_step says
   std::int64_t tokens_per_step = 1;   // K
   double threshold = 0.9;             // of the sampler "threshold"
@@ -66,6 +64,7 @@ struct RunSpec {
   std::vector<std::string> metrics = {"auto"};  // auto = all that the task has
   std::string detokenizer = "auto";             // auto = the named set's own
   std::int64_t limit = 0;                       // documents; 0 = all
+  std::int64_t block_size = 0;                  // L'; 0 = as the model was trained
   ScoringSpec scoring;
   EstimatorSpec estimator;
   SamplerSpec sampler;

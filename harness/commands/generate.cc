@@ -183,7 +183,7 @@ GenerateOptions generate_options(const RunSpec& spec) {
 BlockSampleOptions block_options(const RunSpec& spec) {
   const SamplerSpec& sampler = spec.sampler;
   BlockSampleOptions options;
-  options.block_size = sampler.block_size;
+  options.block_size = spec.block_size;
   options.max_new_tokens = sampler.max_new_tokens;
   const bool first_hitting = sampler.name == "auto" || sampler.name == kSlidingWindows;
   options.reveal = {first_hitting ? "first_hitting" : sampler.name, sampler.tokens_per_step,
