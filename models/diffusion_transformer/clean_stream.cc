@@ -157,10 +157,15 @@ PassCounts clean_pass(const Dit& dit, const CleanBatch& batch, CleanKeys& into) 
   for (std::int64_t layer = 0; layer < last; ++layer) {
     const RowModulation rows = row_modulation(dit, layer, condition);
     const Linear& qkv = dit.decoder.blocks[static_cast<std::size_t>(layer)].qkv;
-    const HeadTensors heads =
-        split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
-    store(layer, heads);
-    x = finish_block(dit, layer, x, attention.attend(heads), rows);
+    // The projection is let go before the rest of the block needs memory.
+    at::Tensor mixed;
+    {
+      const HeadTensors heads =
+          split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
+      store(layer, heads);
+      mixed = attention.attend(heads);
+    }
+    x = finish_block(dit, layer, x, mixed, rows);
   }
   const RowModulation rows = row_modulation(dit, last, condition);
   store(last, split_kv(shape, linear(dit.last_keys, attention_input(dit, last, x, rows)), rotary));

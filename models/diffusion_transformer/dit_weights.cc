@@ -43,8 +43,8 @@ class DitLoader {
     decoder.compute = compute_;
     decoder.rotary = std::make_unique<RotaryTable>(RotaryConfig{.head_dim = shape.head_dim},
                                                    compute_.dtype, compute_.device);
-    decoder.token_embedding =
-        rounded(take("vocab_embed.embedding", {shape.vocab_size, shape.width}));
+    decoder.token_embedding = weights_.table(prefix_ + "vocab_embed.embedding",
+                                             {shape.vocab_size, shape.width}, compute_.dtype);
     // First, while there is little else: it is the largest and held twice while it is packed.
     load_head(dit);
     load_sigma_map(dit);

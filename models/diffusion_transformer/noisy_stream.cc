@@ -303,9 +303,8 @@ NoisyResult noisy_pass(const Dit& dit, const NoisyBatch& batch, const CleanKeys&
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     RowModulation rows = row_modulation(dit, layer, condition);
     const Linear& qkv = dit.decoder.blocks[static_cast<std::size_t>(layer)].qkv;
-    const HeadTensors heads =
-        split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
-    at::Tensor mixed = attention.attend(layer, heads);
+    at::Tensor mixed = attention.attend(
+        layer, split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary));
     if (layer == shape.layers - 1) {
       mixed = mixed.index_select(0, wanted);
       x = x.index_select(0, wanted);
