@@ -18,7 +18,8 @@
 namespace dlm {
 namespace {
 
-constexpr std::int64_t kRowsPerPass = 4096;
+// Enough for full speed of the products, few enough that a pass lives in little memory.
+constexpr std::int64_t kRowsPerPass = 1024;
 
 struct DitContext final : CleanContext {
   std::int64_t block_size() const override { return size; }
@@ -83,6 +84,12 @@ struct QueryBatch {
   std::vector<std::int64_t> targets;
 };
 
+// Whether the network would see the same of two queries.
+bool same_input(const MaskQuery& a, const MaskQuery& b, bool by_level) {
+  return a.sequence == b.sequence && a.block == b.block && a.masked == b.masked &&
+         (!by_level || a.t == b.t);
+}
+
 class QueryBatcher {
  public:
   QueryBatcher(const DitConfig& config, const DitContext& context)
@@ -94,6 +101,7 @@ class QueryBatcher {
     const auto& sequence = context_.sequences[static_cast<std::size_t>(query.sequence)];
     const auto begin = static_cast<std::size_t>(query.block * context_.size);
     const std::int64_t row = std::ssize(batch_.noisy.ids);
+    latest_ = batch_.targets.size();
     batch_.noisy.blocks.push_back({keys_of, query.block});
     batch_.noisy.sigma.push_back(
         config_.time_conditioning ? noise_level(config_.noise, query.t).sigma : 0);
@@ -108,20 +116,28 @@ class QueryBatcher {
 
   const QueryBatch& batch() const { return batch_; }
 
+  std::int64_t blocks() const { return std::ssize(batch_.noisy.blocks); }
+
+  // Where the targets of the block added last begin.
+  std::size_t latest() const { return latest_; }
+
  private:
   const DitConfig& config_;
   const DitContext& context_;
   QueryBatch batch_;
+  std::size_t latest_ = 0;
 };
 
-// Order of the noisy stream: sequences together (by noise level too where that enters the clean
-// stream), then blocks falling.
+// Order of the noisy stream: sequences together (by noise level too where the network reads it),
+// then blocks falling, then equal masks together.
 std::vector<std::size_t> pass_order(std::span<const MaskQuery> queries, bool by_level) {
   std::vector<std::size_t> order(queries.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
+  using Key =
+      std::tuple<std::int64_t, double, std::int64_t, const std::vector<std::int64_t>&, std::size_t>;
   const auto key = [&](std::size_t i) {
     const MaskQuery& query = queries[i];
-    return std::tuple(query.sequence, by_level ? query.t : 0.0, -query.block, i);
+    return Key(query.sequence, by_level ? query.t : 0.0, -query.block, query.masked, i);
   };
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
@@ -252,8 +268,9 @@ std::vector<std::vector<double>> DitModel::token_terms(const CleanContext& conte
   const auto& own = dynamic_cast<const DitContext&>(context);
   const std::int64_t clean_length = own.length() - own.size;
   const bool per_level = context_depends_on_t(clean_length);
-  const std::vector<std::size_t> order = pass_order(queries, per_level);
-  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, kRowsPerPass / own.size));
+  const bool by_level = dit_.config.time_conditioning;
+  const std::vector<std::size_t> order = pass_order(queries, by_level);
+  const std::int64_t most = std::max<std::int64_t>(1, kRowsPerPass / own.size);
   const auto same_keys = [&](const MaskQuery& a, const MaskQuery& b) {
     return !per_level || (a.sequence == b.sequence && a.t == b.t);
   };
@@ -270,23 +287,26 @@ std::vector<std::vector<double>> DitModel::token_terms(const CleanContext& conte
       level_of = &first;
     }
     QueryBatcher batcher(dit_.config, own);
+    std::vector<std::size_t> targets_at;  // of each query: where its rows begin
     std::size_t end = begin;
-    for (; end < order.size() && end - begin < most; ++end) {
+    for (; end < order.size(); ++end) {
       const MaskQuery& query = queries[order[end]];
-      if (!same_keys(first, query))
-        break;
-      batcher.add(query, per_level ? 0 : query.sequence);
+      const bool repeated = end > begin && same_input(queries[order[end - 1]], query, by_level);
+      if (!repeated) {
+        if (batcher.blocks() == most || !same_keys(first, query))
+          break;
+        batcher.add(query, per_level ? 0 : query.sequence);
+      }
+      targets_at.push_back(batcher.latest());
     }
     const QueryBatch& batch = batcher.batch();
     const NoisyResult pass = noisy_pass(dit_, batch.noisy, per_level ? level_keys : own.keys);
     const std::vector<RowLogits> rows = row_logits(dit_, pass.rows, batch.targets);
     count(pass.cost, std::ssize(rows));
-    auto row = rows.begin();
     for (std::size_t i = begin; i < end; ++i) {
       const MaskQuery& query = queries[order[i]];
-      const auto size = std::ssize(query.masked);
-      result[order[i]] = terms_of(query, std::span(row, row + size), own.size);
-      row += size;
+      const auto of_query = std::span(rows).subspan(targets_at[i - begin], query.masked.size());
+      result[order[i]] = terms_of(query, of_query, own.size);
     }
     begin = end;
   }

@@ -32,8 +32,8 @@ struct DitForward {
 // Clean streams are run once in encode() and their keys shared by every query. A time-conditioned
 // model with clean context is the exception: there the noise level enters the clean stream too (the
 // published code gives all blocks the level of the first), so token_terms runs it again for each
-// distinct (sequence, t) asked for. Other passes take up to 4096 rows at a time. May be shared
-// between threads.
+// distinct (sequence, t) asked for. Queries that show the network the same are computed once.
+// Passes take up to 1024 rows at a time. May be shared between threads.
 class DitModel final : public BlockDenoiser {
  public:
   DitModel(Dit dit, ModelInfo info, BlockSizes sizes);

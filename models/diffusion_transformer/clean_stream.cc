@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -10,6 +12,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "models/diffusion_transformer/noisy_stream.h"
+#include "models/transformer/prefix_attention.h"
 
 namespace dlm {
 namespace {
@@ -62,6 +65,48 @@ at::Tensor attend_strips(const Dit& dit, const HeadTensors& heads,
   return all.view({all.size(0) * all.size(1), all.size(2)});
 }
 
+// Block-causal attention of one pass.
+class CleanAttention {
+ public:
+  CleanAttention(const Dit& dit, std::int64_t length, std::int64_t block_size)
+      : dit_(dit), length_(length) {
+    const Compute& compute = dit.decoder.compute;
+    if (!uses_own_loops(compute)) {
+      strips_ =
+          plan_strips(length, block_size, at::TensorOptions(compute.device).dtype(compute.dtype));
+      return;
+    }
+    PrefixRows rows;
+    for (std::int64_t i = 0; i < length; ++i)
+      rows.visible.push_back(static_cast<std::int32_t>((i / block_size + 1) * block_size));
+    prefix_.emplace(std::move(rows));
+  }
+
+  // q, k, v (S * Lc, H, d) -> (S * Lc, D).
+  at::Tensor attend(const HeadTensors& heads) {
+    const std::int64_t rows = heads.q.size(0);
+    if (!prefix_) {
+      const auto batch = [&](const at::Tensor& x) { return by_sequence(x, rows / length_); };
+      return attend_strips(dit_, {batch(heads.q), batch(heads.k), batch(heads.v)}, strips_);
+    }
+    const DecoderShape& shape = dit_.config.shape;
+    at::Tensor out = at::empty({rows, shape.width}, heads.q.options());
+    for (std::int64_t row = 0; row < rows; row += length_) {
+      const auto own = [&](const at::Tensor& x) { return x.narrow(0, row, length_); };
+      prefix_->attend({own(heads.q), own(heads.k), own(heads.v), {}, {}}, attention_scale(shape),
+                      scratch_, own(out));
+    }
+    return out;
+  }
+
+ private:
+  const Dit& dit_;
+  std::int64_t length_;
+  std::vector<Strip> strips_;
+  std::optional<PrefixAttention> prefix_;
+  PrefixScratch scratch_;
+};
+
 PassCounts clean_cost(const DecoderShape& shape, std::int64_t sequences, std::int64_t length,
                       std::int64_t block_size) {
   const auto rows = static_cast<double>(sequences * length);
@@ -100,8 +145,7 @@ PassCounts clean_pass(const Dit& dit, const CleanBatch& batch, CleanKeys& into) 
   const at::Tensor positions = at::arange(length, at::kLong).repeat({sequences}).to(compute.device);
   const RotaryRows rotary = dit.decoder.rotary->rows(positions, length);
   const RowCondition condition = row_condition(dit, batch.sigma, length);
-  const auto strips =
-      plan_strips(length, batch.block_size, at::TensorOptions(compute.device).dtype(compute.dtype));
+  CleanAttention attention(dit, length, batch.block_size);
   const auto store = [&](std::int64_t layer, const HeadTensors& heads) {
     const auto l = static_cast<std::size_t>(layer);
     into.keys[l].narrow(0, batch.first, sequences).copy_(by_sequence(heads.k, sequences));
@@ -113,14 +157,15 @@ PassCounts clean_pass(const Dit& dit, const CleanBatch& batch, CleanKeys& into) 
   for (std::int64_t layer = 0; layer < last; ++layer) {
     const RowModulation rows = row_modulation(dit, layer, condition);
     const Linear& qkv = dit.decoder.blocks[static_cast<std::size_t>(layer)].qkv;
-    const HeadTensors heads =
-        split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
-    store(layer, heads);
-    const auto l = static_cast<std::size_t>(layer);
-    const HeadTensors whole = {by_sequence(heads.q, sequences),
-                               into.keys[l].narrow(0, batch.first, sequences),
-                               into.values[l].narrow(0, batch.first, sequences)};
-    x = finish_block(dit, layer, x, attend_strips(dit, whole, strips), rows);
+    // The projection is let go before the rest of the block needs memory.
+    at::Tensor mixed;
+    {
+      const HeadTensors heads =
+          split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
+      store(layer, heads);
+      mixed = attention.attend(heads);
+    }
+    x = finish_block(dit, layer, x, mixed, rows);
   }
   const RowModulation rows = row_modulation(dit, last, condition);
   store(last, split_kv(shape, linear(dit.last_keys, attention_input(dit, last, x, rows)), rotary));

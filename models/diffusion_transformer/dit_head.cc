@@ -4,33 +4,106 @@
 #include <cmath>
 #include <limits>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
 
 #include "harness/base/error.h"
 #include "models/transformer/packed_rows.h"
+#include "models/transformer/row_kernels.h"
 
 namespace dlm {
 namespace {
 
-constexpr std::int64_t kLogitsBytes = std::int64_t{24} << 20;  // of a chunk, as in scoring.cc
-constexpr std::int64_t kFewestRows = 16;
-constexpr std::int64_t kMostRows = 1024;
+constexpr std::int64_t kRowsPerChunk = 512;
 constexpr double kMinusInfinity = -1e6;  // what the published code takes for it
 
-void append_rows(const at::Tensor& logits, const at::Tensor& targets, std::int64_t mask_id,
-                 std::vector<RowLogits>& out) {
-  const at::Tensor target = logits.gather(1, targets.unsqueeze(1)).cpu();
-  logits.select(1, mask_id).fill_(-std::numeric_limits<double>::infinity());
-  const at::Tensor top = logits.amax(1, true);
-  const at::Tensor sum = logits.sub_(top).exp_().sum(1).cpu();
-  const at::Tensor top_host = top.cpu();
-  const float* targets_at = target.const_data_ptr<float>();
-  const float* tops_at = top_host.const_data_ptr<float>();
-  const float* sums_at = sum.const_data_ptr<float>();
-  for (std::int64_t row = 0; row < logits.size(0); ++row) {
-    out.push_back({std::log(static_cast<double>(sums_at[row])) + static_cast<double>(tops_at[row]),
-                   static_cast<double>(targets_at[row])});
+// The logits of some rows in a run of columns that begins at `begin`.
+struct RunLogits {
+  at::Tensor values;  // (M, columns), the head's dtype; may be written to
+  std::int64_t begin = 0;
+
+  bool holds(std::int64_t column) const {
+    return column >= begin && column < begin + values.size(1);
   }
+};
+
+void take_targets(const RunLogits& run, std::span<const std::int64_t> targets,
+                  std::span<RowLogits> out) {
+  std::vector<std::size_t> rows;
+  std::vector<std::int64_t> places;
+  for (std::size_t row = 0; row < targets.size(); ++row) {
+    if (!run.holds(targets[row]))
+      continue;
+    rows.push_back(row);
+    places.push_back(static_cast<std::int64_t>(row) * run.values.size(1) + targets[row] -
+                     run.begin);
+  }
+  if (rows.empty())
+    return;
+  const at::Tensor taken = run.values.view({-1})
+                               .index_select(0, index_tensor(places, run.values.device()))
+                               .to(at::kCPU, at::kFloat);
+  const float* values = taken.const_data_ptr<float>();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    out[rows[i]].target = static_cast<double>(values[i]);
+}
+
+// Adds a run to the running sums of its rows, by one loop over each row.
+void add_fused(const at::Tensor& logits, std::vector<LogSum>& sums) {
+  const bool brain = logits.scalar_type() == at::kBFloat16;
+  const auto* data = static_cast<const char*>(logits.const_data_ptr());
+  const std::int64_t columns = logits.size(1);
+  const auto row_bytes = logits.stride(0) * logits.element_size();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < logits.size(0); ++row) {
+    add_part({data + row * row_bytes, columns, brain}, sums[static_cast<std::size_t>(row)]);
+  }
+}
+
+// The same by libtorch.
+void add_apart(const at::Tensor& logits, std::vector<LogSum>& sums) {
+  const at::Tensor wide = logits.to(at::kFloat);
+  const at::Tensor top = wide.amax(1, true);
+  const at::Tensor total = wide.sub(top).exp_().sum(1).cpu();
+  const at::Tensor top_host = top.cpu();
+  for (std::size_t row = 0; row < sums.size(); ++row) {
+    const float high = top_host.const_data_ptr<float>()[row];
+    LogSum& sum = sums[row];
+    const float common = std::max(high, sum.top);
+    const auto scaled = [&](double value, float from) {
+      return value * std::exp(static_cast<double>(from) - static_cast<double>(common));
+    };
+    sum.total = scaled(sum.total, sum.top) +
+                scaled(static_cast<double>(total.const_data_ptr<float>()[row]), high);
+    sum.top = common;
+  }
+}
+
+void add_run(const at::Tensor& logits, std::vector<LogSum>& sums) {
+  const at::ScalarType dtype = logits.scalar_type();
+  const bool fused = logits.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) &&
+                     logits.stride(1) == 1 && vector_kernels_work();
+  if (fused)
+    add_fused(logits, sums);
+  else
+    add_apart(logits, sums);
+}
+
+void chunk_logits(const Dit& dit, const at::Tensor& rows, std::span<const std::int64_t> targets,
+                  std::span<RowLogits> out) {
+  std::vector<LogSum> sums(targets.size());
+  const std::int64_t mask = dit.config.mask_id;
+  RunLogits run;
+  for (const Linear& head : dit.head) {
+    run.values = linear(head, rows);
+    take_targets(run, targets, out);
+    if (run.holds(mask))
+      run.values.select(1, mask - run.begin).fill_(-std::numeric_limits<double>::infinity());
+    add_run(run.values, sums);
+    run.begin += head.outputs;
+  }
+  for (std::size_t row = 0; row < sums.size(); ++row)
+    out[row].log_sum = std::log(sums[row].total) + static_cast<double>(sums[row].top);
 }
 
 // What a log-score has subtracted from the output.
@@ -46,21 +119,26 @@ std::vector<RowLogits> row_logits(const Dit& dit, const at::Tensor& rows,
                                   std::span<const std::int64_t> targets) {
   const std::int64_t count = rows.size(0);
   DLM_CHECK(std::ssize(targets) == count, "{} targets for {} rows", targets.size(), count);
-  const std::int64_t row_bytes = dit.config.shape.vocab_size * std::int64_t{sizeof(float)};
-  const std::int64_t chunk = std::clamp(kLogitsBytes / row_bytes, kFewestRows, kMostRows);
-  const at::Tensor wanted = index_tensor(targets, rows.device());
-  std::vector<RowLogits> out;
-  out.reserve(targets.size());
-  for (std::int64_t begin = 0; begin < count; begin += chunk) {
-    const std::int64_t size = std::min(chunk, count - begin);
-    append_rows(head_logits(dit, rows.narrow(0, begin, size)), wanted.narrow(0, begin, size),
-                dit.config.mask_id, out);
+  std::vector<RowLogits> out(targets.size());
+  for (std::int64_t begin = 0; begin < count; begin += kRowsPerChunk) {
+    const std::int64_t size = std::min(kRowsPerChunk, count - begin);
+    const auto first = static_cast<std::size_t>(begin);
+    const auto length = static_cast<std::size_t>(size);
+    chunk_logits(dit, rows.narrow(0, begin, size), targets.subspan(first, length),
+                 std::span(out).subspan(first, length));
   }
   return out;
 }
 
 at::Tensor head_logits(const Dit& dit, const at::Tensor& rows) {
-  return linear(dit.decoder.head, rows).to(at::kFloat);
+  at::Tensor out =
+      at::empty({rows.size(0), dit.config.shape.vocab_size}, rows.options().dtype(at::kFloat));
+  std::int64_t begin = 0;
+  for (const Linear& head : dit.head) {
+    out.narrow(1, begin, head.outputs).copy_(linear(head, rows));
+    begin += head.outputs;
+  }
+  return out;
 }
 
 double subs_term(const RowLogits& row) {

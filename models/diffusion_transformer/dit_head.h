@@ -18,7 +18,8 @@ struct RowLogits {
   double target = 0;
 };
 
-// rows (M, D); targets[r] in [0, V), not the mask. Logits exist for a chunk of rows at a time.
+// rows (M, D); targets[r] in [0, V), not the mask. Logits exist for a chunk of rows and a run of
+// columns at a time.
 std::vector<RowLogits> row_logits(const Dit& dit, const at::Tensor& rows,
                                   std::span<const std::int64_t> targets);
 

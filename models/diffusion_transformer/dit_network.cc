@@ -8,6 +8,7 @@
 
 #include "harness/base/error.h"
 #include "models/transformer/attention.h"
+#include "models/transformer/prefix_attention.h"
 
 namespace dlm {
 namespace {
@@ -79,19 +80,28 @@ at::Tensor final_rows(const Dit& dit, const at::Tensor& x, const RowCondition& c
 HeadTensors split_qkv(const DecoderShape& shape, const at::Tensor& fused,
                       const RotaryRows& rotary) {
   const at::Tensor all = fused.view({fused.size(0), 3 * shape.heads, shape.head_dim});
-  const at::Tensor qk = rotate(all.narrow(1, 0, 2 * shape.heads), rotary);
-  return {qk.narrow(1, 0, shape.heads), qk.narrow(1, shape.heads, shape.heads),
+  rotate_in_place(all.narrow(1, 0, 2 * shape.heads), rotary);
+  return {all.narrow(1, 0, shape.heads), all.narrow(1, shape.heads, shape.heads),
           all.narrow(1, 2 * shape.heads, shape.heads)};
 }
 
 HeadTensors split_kv(const DecoderShape& shape, const at::Tensor& fused, const RotaryRows& rotary) {
   const at::Tensor all = fused.view({fused.size(0), 2 * shape.heads, shape.head_dim});
-  return {at::Tensor(), rotate(all.narrow(1, 0, shape.heads), rotary),
-          all.narrow(1, shape.heads, shape.heads)};
+  rotate_in_place(all.narrow(1, 0, shape.heads), rotary);
+  return {at::Tensor(), all.narrow(1, 0, shape.heads), all.narrow(1, shape.heads, shape.heads)};
+}
+
+bool uses_own_loops(const Compute& compute) {
+  return compute.backend != LinearBackend::kAten &&
+         prefix_attention_works(compute.device, compute.dtype);
+}
+
+double attention_scale(const DecoderShape& shape) {
+  return 1 / std::sqrt(static_cast<double>(shape.head_dim));
 }
 
 at::Tensor attend_all(const Dit& dit, const HeadTensors& heads, const at::Tensor& bias) {
-  const double scale = 1 / std::sqrt(static_cast<double>(dit.config.shape.head_dim));
+  const double scale = attention_scale(dit.config.shape);
   const AttentionMode mode = bias.defined() ? AttentionMode::kBias : AttentionMode::kFull;
   return attend(heads.q, heads.k, heads.v, {mode, bias}, scale);
 }

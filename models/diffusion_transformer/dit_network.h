@@ -29,11 +29,18 @@ struct Dit {
   // Constant conditioning is folded in here: scale and shift are the norms' weight and bias, gates
   // multiply the rows of the layers that they follow.
   Decoder decoder;
+  // The head's outputs in runs of columns, so that their logits can be summed up while in cache;
+  // decoder.head is empty then. A causal network has decoder.head instead.
+  std::vector<Linear> head;
   // Keys and values of the last block alone: what the clean stream needs of it.
   Linear last_keys;
   std::optional<SigmaMap> sigma_map;    // only where the noise level is read
   std::vector<Modulation> modulations;  // then: of each block, and of the end
 };
+
+// A head (V, D) with bias (V) as the runs of columns that Dit holds.
+std::vector<Linear> split_head(const at::Tensor& weight, const at::Tensor& bias,
+                               const Compute& compute);
 
 // Reads a checkpoint by its published names, with or without "backbone." before them. The rotary
 // buffer and the scalars sampling_eps_min and _max are not needed. Folds in f32, then rounds to the
@@ -80,11 +87,17 @@ struct HeadTensors {
   at::Tensor q, k, v;  // (N, H, head_dim), q and k rotated
 };
 
-// Splits (N, 3 D) into heads and rotates.
+// Splits (N, 3 D) into heads and rotates them in place.
 HeadTensors split_qkv(const DecoderShape& shape, const at::Tensor& fused, const RotaryRows& rotary);
 
-// Splits (N, 2 D) keys and values; q stays undefined.
+// The same of (N, 2 D) keys and values; q stays undefined.
 HeadTensors split_kv(const DecoderShape& shape, const at::Tensor& fused, const RotaryRows& rotary);
+
+// Whether attention is by prefix_attention.h: where that works, unless the back end is libtorch's.
+bool uses_own_loops(const Compute& compute);
+
+// What scores are multiplied by before the softmax.
+double attention_scale(const DecoderShape& shape);
 
 // Attention of q (B, H, Lq, d) over k, v (B, H, Lk, d) -> (B, Lq, D). `bias` (1, 1, Lq, Lk) or
 // undefined: everything is seen.

@@ -1,4 +1,5 @@
 // load_dit_network: names, folding, packing.
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <memory>
@@ -15,6 +16,9 @@
 
 namespace dlm {
 namespace {
+
+// 512 rows of logits of a run are 6 MB.
+constexpr std::int64_t kHeadColumns = 3072;
 
 bool is_harmless(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name == "sampling_eps_min" ||
@@ -39,8 +43,10 @@ class DitLoader {
     decoder.compute = compute_;
     decoder.rotary = std::make_unique<RotaryTable>(RotaryConfig{.head_dim = shape.head_dim},
                                                    compute_.dtype, compute_.device);
-    decoder.token_embedding =
-        rounded(take("vocab_embed.embedding", {shape.vocab_size, shape.width}));
+    decoder.token_embedding = weights_.table(prefix_ + "vocab_embed.embedding",
+                                             {shape.vocab_size, shape.width}, compute_.dtype);
+    // First, while there is little else: it is the largest and held twice while it is packed.
+    load_head(dit);
     load_sigma_map(dit);
     for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
       load_block(dit, layer);
@@ -143,9 +149,12 @@ class DitLoader {
   }
 
   void load_end(Dit& dit) {
-    const DecoderShape& shape = config_.shape;
     const std::vector<at::Tensor> folded = modulation(dit, "output_layer.adaLN_modulation", 2);
     dit.decoder.final_norm = norm("output_layer.norm_final", folded, 0);
+  }
+
+  void load_head(Dit& dit) {
+    const DecoderShape& shape = config_.shape;
     at::Tensor weight = take("output_layer.linear.weight", {shape.vocab_size, shape.width});
     at::Tensor bias = take("output_layer.linear.bias", {shape.vocab_size});
     if (config_.causal) {
@@ -153,7 +162,10 @@ class DitLoader {
       weight.select(0, config_.mask_id).zero_();
       bias.select(0, config_.mask_id).fill_(compute_.dtype == at::kHalf ? -3e4 : -1e6);
     }
-    dit.decoder.head = packed(weight, bias);
+    if (config_.causal)
+      dit.decoder.head = packed(weight, bias);
+    else
+      dit.head = split_head(weight, bias, compute_);
   }
 
   WeightLoader weights_;
@@ -164,6 +176,17 @@ class DitLoader {
 };
 
 }  // namespace
+
+std::vector<Linear> split_head(const at::Tensor& weight, const at::Tensor& bias,
+                               const Compute& compute) {
+  std::vector<Linear> runs;
+  for (std::int64_t begin = 0; begin < weight.size(0); begin += kHeadColumns) {
+    const std::int64_t columns = std::min(kHeadColumns, weight.size(0) - begin);
+    runs.push_back(make_linear(weight.narrow(0, begin, columns).to(compute.dtype),
+                               bias.narrow(0, begin, columns).to(compute.dtype), compute.backend));
+  }
+  return runs;
+}
 
 Dit load_dit_network(const Checkpoint& checkpoint, const DitConfig& config,
                      const Compute& compute) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
@@ -12,6 +14,7 @@
 
 #include "harness/base/error.h"
 #include "models/transformer/packed_rows.h"
+#include "models/transformer/prefix_attention.h"
 
 namespace dlm {
 namespace {
@@ -115,9 +118,10 @@ at::Tensor as_batch(const at::Tensor& x, std::int64_t batch) {
   return x.view({batch, x.size(0) / batch, x.size(1), x.size(2)}).transpose(1, 2);
 }
 
-class NoisyAttention {
+// By libtorch's fused kernel.
+class GroupAttention {
  public:
-  NoisyAttention(const Dit& dit, const NoisyBatch& batch, const CleanKeys& clean)
+  GroupAttention(const Dit& dit, const NoisyBatch& batch, const CleanKeys& clean)
       : dit_(dit), batch_(batch), clean_(clean) {
     const at::TensorOptions options =
         at::TensorOptions(dit.decoder.compute.device).dtype(dit.decoder.compute.dtype);
@@ -144,15 +148,6 @@ class NoisyAttention {
       outputs.push_back(mixed.view({rows, -1}));
     }
     return outputs.size() == 1 ? outputs.front() : at::cat(outputs, 0);
-  }
-
-  // Query-key pairs that the model defines, for the count of operations.
-  double pairs() const {
-    const auto size = static_cast<double>(batch_.block_size);
-    double pairs = 0;
-    for (const NoisyBlock& block : batch_.blocks)
-      pairs += size * size * static_cast<double>(block.block + 1);
-    return pairs;
   }
 
  private:
@@ -188,6 +183,86 @@ class NoisyAttention {
   std::vector<NoisyGroup> groups_;
   at::Tensor keys_, values_;  // (1, H, longest, d): the clean keys of a sequence, then noisy ones
 };
+
+// By our own loops: one call per sequence.
+class OwnAttention {
+ public:
+  OwnAttention(const Dit& dit, const NoisyBatch& batch, const CleanKeys& clean)
+      : dit_(dit), clean_(clean) {
+    for (std::size_t first = 0; first < batch.blocks.size();) {
+      PrefixRows rows;
+      rows.own_size = batch.block_size;
+      const std::int64_t sequence = batch.blocks[first].sequence;
+      std::size_t end = first;
+      for (; end < batch.blocks.size() && batch.blocks[end].sequence == sequence; ++end) {
+        rows.visible.insert(rows.visible.end(), static_cast<std::size_t>(batch.block_size),
+                            static_cast<std::int32_t>(batch.blocks[end].block * batch.block_size));
+      }
+      const auto count = std::ssize(rows.visible);
+      parts_.push_back({sequence, static_cast<std::int64_t>(first) * batch.block_size, count,
+                        PrefixAttention(std::move(rows))});
+      first = end;
+    }
+  }
+
+  at::Tensor attend(std::int64_t layer, const HeadTensors& heads) {
+    const DecoderShape& shape = dit_.config.shape;
+    at::Tensor out = at::empty({heads.q.size(0), shape.width}, heads.q.options());
+    for (const Part& part : parts_) {
+      const auto own = [&](const at::Tensor& x) { return x.narrow(0, part.begin, part.rows); };
+      const auto shared = [&](const std::vector<at::Tensor>& clean) {
+        if (clean.empty())
+          return at::Tensor();
+        return clean.at(static_cast<std::size_t>(layer)).select(0, part.sequence).transpose(0, 1);
+      };
+      part.attention.attend(
+          {own(heads.q), shared(clean_.keys), shared(clean_.values), own(heads.k), own(heads.v)},
+          attention_scale(shape), scratch_, own(out));
+    }
+    return out;
+  }
+
+ private:
+  struct Part {
+    std::int64_t sequence = 0;
+    std::int64_t begin = 0, rows = 0;
+    PrefixAttention attention;
+  };
+
+  const Dit& dit_;
+  const CleanKeys& clean_;
+  std::vector<Part> parts_;
+  PrefixScratch scratch_;
+};
+
+class NoisyAttention {
+ public:
+  NoisyAttention(const Dit& dit, const NoisyBatch& batch, const CleanKeys& clean) {
+    const Compute& compute = dit.decoder.compute;
+    if (uses_own_loops(compute))
+      own_.emplace(dit, batch, clean);
+    else
+      groups_.emplace(dit, batch, clean);
+  }
+
+  // q, k, v (N, H, d) of one layer -> (N, D).
+  at::Tensor attend(std::int64_t layer, const HeadTensors& heads) {
+    return own_ ? own_->attend(layer, heads) : groups_->attend(layer, heads);
+  }
+
+ private:
+  std::optional<OwnAttention> own_;
+  std::optional<GroupAttention> groups_;
+};
+
+// Query-key pairs that the model defines, for the count of operations.
+double visible_pairs(const NoisyBatch& batch) {
+  const auto size = static_cast<double>(batch.block_size);
+  double pairs = 0;
+  for (const NoisyBlock& block : batch.blocks)
+    pairs += size * size * static_cast<double>(block.block + 1);
+  return pairs;
+}
 
 PassCounts noisy_cost(const DecoderShape& shape, const NoisyBatch& batch, double pairs) {
   const auto rows = static_cast<double>(batch.ids.size());
@@ -228,9 +303,8 @@ NoisyResult noisy_pass(const Dit& dit, const NoisyBatch& batch, const CleanKeys&
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     RowModulation rows = row_modulation(dit, layer, condition);
     const Linear& qkv = dit.decoder.blocks[static_cast<std::size_t>(layer)].qkv;
-    const HeadTensors heads =
-        split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary);
-    at::Tensor mixed = attention.attend(layer, heads);
+    at::Tensor mixed = attention.attend(
+        layer, split_qkv(shape, linear(qkv, attention_input(dit, layer, x, rows)), rotary));
     if (layer == shape.layers - 1) {
       mixed = mixed.index_select(0, wanted);
       x = x.index_select(0, wanted);
@@ -239,7 +313,7 @@ NoisyResult noisy_pass(const Dit& dit, const NoisyBatch& batch, const CleanKeys&
     }
     x = finish_block(dit, layer, x, mixed, rows);
   }
-  return {final_rows(dit, x, condition), noisy_cost(shape, batch, attention.pairs())};
+  return {final_rows(dit, x, condition), noisy_cost(shape, batch, visible_pairs(batch))};
 }
 
 }  // namespace dlm

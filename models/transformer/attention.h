@@ -1,5 +1,6 @@
-// Scaled dot-product attention by libtorch's fused kernel: no score matrix, no copy of strided
-// views, keys of grouped heads not repeated.
+// Scaled dot-product attention by libtorch's fused kernel, or for causal passes of 64 positions and
+// more by prefix_attention.h where that works: no score matrix, no copy of strided views, keys of
+// grouped heads not repeated.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,6 @@
+// Passes that learn nothing. The first one also tells the C library to keep what passes free: their
+// tensors would else be handed back to the system and cleared again, layer by layer.
+//
 // While one lives, operators of this thread skip autograd and its dispatch. Unlike
 // c10::InferenceMode, the tensors made are ordinary ones: a caller may go on to change them in
 // place.
@@ -9,6 +12,9 @@
 namespace dlm {
 
 class InferenceScope {
+ public:
+  InferenceScope();
+
  private:
   c10::AutoGradMode no_gradients_{false};
   at::AutoDispatchBelowADInplaceOrView below_autograd_;

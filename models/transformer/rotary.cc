@@ -11,6 +11,7 @@
 #include <ATen/ops/where.h>
 
 #include "harness/base/error.h"
+#include "models/transformer/row_kernels.h"
 
 namespace dlm {
 namespace {
@@ -55,6 +56,26 @@ at::Tensor rotate(const at::Tensor& x, const RotaryRows& rows) {
   out.narrow(-1, 0, half).addcmul_(x.narrow(-1, half, half), sin, -1);
   out.narrow(-1, half, half).addcmul_(x.narrow(-1, 0, half), sin);
   return out;
+}
+
+void rotate_in_place(const at::Tensor& x, const RotaryRows& rows) {
+  const bool brain = x.scalar_type() == at::kBFloat16;
+  const bool fused = x.is_cpu() && (brain || x.scalar_type() == at::kFloat) &&
+                     x.stride(1) == x.size(2) && vector_kernels_work();
+  if (!fused) {
+    x.copy_(rotate(x, rows));
+    return;
+  }
+  auto* heads = static_cast<char*>(x.mutable_data_ptr());
+  const auto* cos = static_cast<const char*>(rows.cos.const_data_ptr());
+  const auto* sin = static_cast<const char*>(rows.sin.const_data_ptr());
+  const std::int64_t bytes = x.element_size();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < x.size(0); ++row) {
+    const std::int64_t at = row * rows.cos.stride(0) * bytes;
+    rotate_row(
+        {heads + row * x.stride(0) * bytes, x.size(1), x.size(2), cos + at, sin + at, brain});
+  }
 }
 
 RotaryTable::RotaryTable(const RotaryConfig& config, at::ScalarType dtype, at::Device device)

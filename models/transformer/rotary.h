@@ -35,6 +35,9 @@ struct RotaryRows {
 // x (N, heads, D) -> x * cos + rotate_half(x) * sin, a new tensor.
 at::Tensor rotate(const at::Tensor& x, const RotaryRows& rows);
 
+// The same in place: x (N, heads, D), last stride 1.
+void rotate_in_place(const at::Tensor& x, const RotaryRows& rows);
+
 // Cosines and sines of all positions up to the longest asked for, computed once and grown when a
 // longer pass comes. Safe to share between threads.
 class RotaryTable {

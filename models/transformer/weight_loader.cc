@@ -21,6 +21,15 @@ at::Tensor WeightLoader::tensor(const std::string& name,
   return materialise(mapped, compute_.dtype, name).to(compute_.device);
 }
 
+at::Tensor WeightLoader::table(const std::string& name, std::initializer_list<std::int64_t> shape,
+                               at::ScalarType dtype) {
+  const at::Tensor mapped = weights_.take(name, shape);
+  parameters_ += mapped.numel();
+  if (compute_.device.is_cpu() && mapped.scalar_type() == dtype)
+    return mapped;
+  return materialise(mapped, dtype, name).to(compute_.device);
+}
+
 Linear WeightLoader::linear(std::span<const LinearPart> parts, std::int64_t inputs, BiasKind bias) {
   std::vector<at::Tensor> weights;
   std::vector<at::Tensor> biases;

@@ -40,6 +40,11 @@ class WeightLoader {
   // An owning, contiguous tensor.
   at::Tensor tensor(const std::string& name, std::initializer_list<std::int64_t> shape);
 
+  // A table whose rows are looked up. Where dtype and device allow, it stays in the mapped file, so
+  // that rows nobody asks for take no memory.
+  at::Tensor table(const std::string& name, std::initializer_list<std::int64_t> shape,
+                   at::ScalarType dtype);
+
   // One layer whose outputs are those of the parts, in order.
   Linear linear(std::span<const LinearPart> parts, std::int64_t inputs, BiasKind bias);
   Linear linear(const LinearPart& part, std::int64_t inputs, BiasKind bias);

@@ -56,7 +56,8 @@ std::unique_ptr<DitModel> published_dit(std::int64_t block_size, const std::stri
   }
   dit.last_keys = random_linear(kWidth, 2 * kWidth, compute);
   decoder.final_norm = unit_norm(compute);
-  decoder.head = random_linear(kWidth, kPublishedVocabulary, compute);
+  dit.head = split_head(at::randn({kPublishedVocabulary, kWidth}).mul_(0.02),
+                        at::zeros({kPublishedVocabulary}), compute);
   ModelInfo info;
   info.family = "bd3lm";
   info.vocab_size = kPublishedVocabulary;

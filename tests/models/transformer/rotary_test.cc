@@ -70,5 +70,22 @@ TEST(Rotary, Llama3ScalingKeepsFastStretchesSlowAndBlendsBetween) {
   EXPECT_GT(stretched, 20);
 }
 
+TEST(Rotary, InPlaceGivesTheSame) {
+  for (const std::int64_t dim : {8, 40, 64}) {
+    const RotaryTable table({.head_dim = dim}, at::kFloat, at::kCPU);
+    const RotaryRows rows = table.rows(at::arange(5, 25, at::kLong), 25);
+    // Heads of a wider row, as they lie in the output of one projection.
+    const at::Tensor wide = at::arange(20 * 7 * dim, at::kFloat).sin().view({20, 7, dim});
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor x = wide.to(dtype).clone();
+      const RotaryRows as_x = {rows.cos.to(dtype), rows.sin.to(dtype)};
+      const at::Tensor expected = rotate(x.narrow(1, 1, 4), as_x);
+      rotate_in_place(x.narrow(1, 1, 4), as_x);
+      expect_close(x.narrow(1, 1, 4), expected, dtype == at::kFloat ? 1e-6 : 1.6e-2);
+      expect_close(x.narrow(1, 5, 2), wide.to(dtype).narrow(1, 5, 2), 0, "other heads");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace dlm::testing
