@@ -110,19 +110,6 @@ void add_histogram(std::vector<Estimate>& out, const std::vector<double>& rising
 
 }  // namespace
 
-double unigram_entropy(TokenSpan ids) {
-  std::vector<std::int64_t> sorted(ids.begin(), ids.end());
-  std::sort(sorted.begin(), sorted.end());
-  double entropy = 0;
-  for (auto first = sorted.begin(); first != sorted.end();) {
-    const auto last = std::upper_bound(first, sorted.end(), *first);
-    const double share = static_cast<double>(last - first) / static_cast<double>(sorted.size());
-    entropy -= share * std::log(share);
-    first = last;
-  }
-  return std::max(entropy, 0.0);
-}
-
 std::optional<double> distinct_ngrams(TokenSpan ids, std::int64_t n) {
   DLM_CHECK(n >= 1, "n-grams of {}", n);
   if (std::ssize(ids) < n)

@@ -10,14 +10,11 @@
 #include <vector>
 
 #include "harness/base/record.h"
+#include "models/sampling/stop_rules.h"
 
 namespace dlm {
 
 using TokenSpan = std::span<const std::int64_t>;
-
-// Entropy of the ids' own frequencies, nats; 0 for an empty text. Source: Dieleman et al.,
-// "Continuous diffusion for categorical data", 2022; agrees with kuleshov-group/bd3lms metrics.py.
-double unigram_entropy(TokenSpan ids);
 
 // Distinct n-grams over n-grams; absent where the text is shorter than n >= 1. Source: Li et al.,
 // "A diversity-promoting objective function", NAACL 2016.
@@ -27,10 +24,10 @@ std::optional<double> distinct_ngrams(TokenSpan ids, std::int64_t n);
 // Welleck et al., "Neural text generation with unlikelihood training", ICLR 2020 (rep/l).
 std::optional<double> repeated_tokens(TokenSpan ids, std::int64_t window);
 
-// Estimates over texts, each text a unit: mean unigram_entropy; distinct_n for n = 1, 2, 3;
-// repetition ("4-gram": 1 - distinct 4-grams; "128 tokens": repeated_tokens), each a mean over the
-// texts that have it with its standard error and 95 % t interval; sample_length, mean, median with
-// the interval of its order statistics, and max; and the histogram of lengths as
+// Estimates over texts, each text a unit: mean unigram_entropy (stop_rules.h); distinct_n for n =
+// 1, 2, 3; repetition ("4-gram": 1 - distinct 4-grams; "128 tokens": repeated_tokens), each a mean
+// over the texts that have it with its standard error and 95 % t interval; sample_length, mean,
+// median with the interval of its order statistics, and max; and the histogram of lengths as
 // sample_length_share, one row for every bin [2^i, 2^(i+1)) between the shortest and the longest,
 // with its Wilson interval. Throws ConfigError for no texts.
 std::vector<Estimate> text_statistics(std::span<const std::vector<std::int64_t>> texts);

@@ -15,7 +15,7 @@ double unigram_entropy(std::span<const std::int64_t> ids) {
     entropy -= share * std::log(share);
     begin = end;
   }
-  return entropy;
+  return std::max(entropy, 0.0);
 }
 
 std::optional<StopPoint> find_stop(std::span<const std::int64_t> ids, std::int64_t prompt,
