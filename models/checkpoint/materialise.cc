@@ -286,4 +286,13 @@ at::Tensor materialise(const at::Tensor& mapped, at::ScalarType dtype, const std
   return copy;
 }
 
+void check_finite(const at::Tensor& mapped, const std::string& name) {
+  DLM_CHECK(mapped.is_contiguous(), "tensor '{}' is not contiguous", name);
+  const std::int64_t bad = scan(mapped);
+  if (const MappedFile* file = mapped_file(mapped))
+    file->release_pages({data_of(mapped), mapped.nbytes()});
+  if (bad != kNone)
+    refuse(mapped, mapped.scalar_type(), name, bad);
+}
+
 }  // namespace dlm

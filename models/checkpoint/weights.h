@@ -51,6 +51,10 @@ class Weights {
 // so that a model never stands in memory twice.
 at::Tensor materialise(const at::Tensor& mapped, at::ScalarType dtype, const std::string& name);
 
+// For a tensor that stays in the mapped file: throws DataError as materialise where a value is not
+// finite, and gives the pages that it read back.
+void check_finite(const at::Tensor& mapped, const std::string& name);
+
 // The mapped view as a read-only at::Tensor without copy (writing to it is a segmentation fault);
 // keeps the file mapped. Only a tensor that its file does not align to its element is copied.
 // Throws DataError where a BOOL is neither 0 nor 1.

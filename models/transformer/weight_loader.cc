@@ -25,8 +25,10 @@ at::Tensor WeightLoader::table(const std::string& name, std::initializer_list<st
                                at::ScalarType dtype) {
   const at::Tensor mapped = weights_.take(name, shape);
   parameters_ += mapped.numel();
-  if (compute_.device.is_cpu() && mapped.scalar_type() == dtype)
+  if (compute_.device.is_cpu() && mapped.scalar_type() == dtype) {
+    check_finite(mapped, name);
     return mapped;
+  }
   return materialise(mapped, dtype, name).to(compute_.device);
 }
 

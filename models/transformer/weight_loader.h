@@ -41,7 +41,8 @@ class WeightLoader {
   at::Tensor tensor(const std::string& name, std::initializer_list<std::int64_t> shape);
 
   // A table whose rows are looked up. Where dtype and device allow, it stays in the mapped file, so
-  // that rows nobody asks for take no memory.
+  // that rows nobody asks for take no memory; the file must not be rewritten in place while the
+  // model lives (one that is replaced keeps its old content).
   at::Tensor table(const std::string& name, std::initializer_list<std::int64_t> shape,
                    at::ScalarType dtype);
 

@@ -1,5 +1,7 @@
 // Everything about a diffusion transformer that the user can get wrong, by name.
+#include <cstring>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "harness/base/json.h"
+#include "models/checkpoint/safetensors.h"
 #include "models/dit.h"
 #include "models/factory.h"
 #include "tests/models/dit/random_dit.h"
@@ -114,6 +117,20 @@ TEST_F(DitErrors, ValuesThatAreNotFinite) {
         model->token_terms(*context, std::vector<MaskQuery>{{0, 1, {2}, 1}});
       },
       "bd3lm: the term of sequence 0, position 6 is");
+}
+
+// The embedding stays in the file; it is checked there.
+TEST_F(DitErrors, AnEmbeddingThatIsNotFinite) {
+  const std::string path = folder_.path() + "/model.safetensors";
+  std::string bytes(MappedFile::open(path)->text());
+  for (const TensorView& view : open_safetensors(path)) {
+    if (view.name == "backbone.vocab_embed.embedding") {
+      const float infinity = std::numeric_limits<float>::infinity();
+      std::memcpy(bytes.data() + view.file_offset() + 40, &infinity, sizeof infinity);
+    }
+  }
+  write_file_atomically(path, bytes);
+  expect_error<DataError>([&] { load(); }, "embedding' to hold finite numbers only");
 }
 
 TEST_F(DitErrors, RawForward) {
