@@ -18,7 +18,7 @@ enum class Purpose : std::uint32_t {
   kExactWorld = 4,    // parameters of an exact world
   kCorpusDraw = 5,    // documents drawn from an exact world
   kBootstrap = 6,
-  kWeights = 7,  // random weights of test models
+  kWeights = 7,          // random weights of test models
   kKmeansStart = 16,     // rows that k-means starts from
   kReferenceSplit = 17,  // which half of a reference a text falls in
 };
