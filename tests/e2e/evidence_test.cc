@@ -1,0 +1,148 @@
+// compare, gate, merge, plot, report and repro as a user types them.
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "harness/base/file.h"
+#include "tests/support/data.h"
+#include "tests/support/process.h"
+#include "tests/support/tiny_model.h"
+
+namespace dlm::testing {
+namespace {
+
+class Evidence : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_tiny_model(model_);
+    std::ofstream text(text_);
+    for (int i = 0; i < 60; ++i)
+      text << "line " << i * i << " of a text that is measured " << i << "\n";
+  }
+
+  // Measures the model as it lies there now.
+  void measure(const std::string& db) {
+    const ProcessResult result =
+        dlmbench({"run", "--model", model_, "--task", "text:" + text_, "--db", db, "-q"});
+    ASSERT_EQ(result.code, 0) << result.err;
+  }
+
+  // Scales the floats in a tenth of the weights: one part of the network differs.
+  void perturb_weights() {
+    std::string bytes(MappedFile::open(model_ + "/model.safetensors")->text());
+    const std::size_t from = bytes.size() / 2 / 4 * 4;
+    for (std::size_t i = from; i + 4 <= from + bytes.size() / 10; i += 4) {
+      float value = 0;
+      std::memcpy(&value, bytes.data() + i, 4);
+      value *= 1.5F;
+      std::memcpy(bytes.data() + i, &value, 4);
+    }
+    write_file_atomically(model_ + "/model.safetensors", bytes);
+  }
+
+  std::vector<std::string> ids(const std::string& db) {
+    const std::string csv = dlmbench({"list", "--all", "--db", db, "-o", "csv"}).out;
+    std::vector<std::string> found;
+    for (std::size_t at = csv.find('\n'); at + 1 < csv.size(); at = csv.find('\n', at + 1))
+      found.push_back(csv.substr(at + 1, 26));
+    return found;
+  }
+
+  // Of the latest run.
+  double nll(const std::string& db) {
+    const std::string csv =
+        dlmbench({"sql", "select value from metric where metric='nll' order by run_id desc limit 1",
+                  "--db", db, "-o", "csv"})
+            .out;
+    return std::stod(csv.substr(csv.find('\n')));
+  }
+
+  TemporaryFolder folder_;
+  std::string model_ = folder_.file("m");
+  std::string text_ = folder_.file("t.txt");
+  std::string db_ = folder_.file("r.db");
+};
+
+TEST_F(Evidence, GatePassesAnUnchangedBuildAndStopsAPerturbedOne) {
+  EXPECT_EQ(dlmbench({"gate", "--db", db_}).code, 5);
+  measure(db_);
+  ASSERT_EQ(dlmbench({"tag", "main", "--db", db_}).code, 0);
+  EXPECT_EQ(dlmbench({"gate", "--base", "main", "--db", db_}).code, 5);
+  const std::string fresh = folder_.file("fresh.db");
+  measure(fresh);
+  const std::vector<std::string> gate = {
+      "gate",     "--base",     "main", "--base-db", db_, "--metric", "nll,tokens_per_forward",
+      "--margin", "nll=0.0001", "--db"};
+  std::vector<std::string> unchanged = gate;
+  unchanged.push_back(fresh);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(dlmbench(unchanged).code, 0);
+  perturb_weights();
+  const std::string changed_db = folder_.file("changed.db");
+  measure(changed_db);
+  std::vector<std::string> changed = gate;
+  changed.push_back(changed_db);
+  const ProcessResult stopped = dlmbench(changed);
+  const bool is_worse = nll(changed_db) > nll(db_);
+  EXPECT_EQ(stopped.code, is_worse ? 3 : 0) << stopped.out << stopped.err;
+  EXPECT_NE(stopped.out.find(is_worse ? "worse" : "better"), std::string::npos) << stopped.out;
+}
+
+TEST_F(Evidence, CompareMergePlotReportAndReproOfStoredRuns) {
+  measure(db_);
+  const double before = nll(db_);
+  perturb_weights();
+  measure(db_);
+  const bool is_worse = nll(db_) > before;
+  const auto runs = ids(db_);
+  ASSERT_EQ(runs.size(), 2U);
+  const ProcessResult compared = dlmbench(
+      {"compare", runs[0], runs[1], "--metric", "nll", "--margin", "nll=1e-9", "--db", db_});
+  EXPECT_EQ(compared.code, is_worse ? 3 : 0) << compared.out << compared.err;
+  EXPECT_NE(compared.out.find("weights_sha256"), std::string::npos) << compared.out;
+  const std::string all = folder_.file("all.db");
+  EXPECT_EQ(dlmbench({"merge", db_, "--db", all}).code, 0);
+  EXPECT_EQ(ids(all), runs);
+  const std::string page = folder_.file("r.html");
+  EXPECT_EQ(dlmbench({"report", "--to", page, "--db", all}).code, 0);
+  EXPECT_NE(MappedFile::open(page)->text().find("<h2 id=\"results\""), std::string_view::npos);
+  EXPECT_EQ(dlmbench({"plot", "history", "--to", folder_.file("h.svg"), "--db", all}).code, 0);
+  EXPECT_TRUE(file_exists(folder_.file("h.gp")));
+  EXPECT_EQ(dlmbench({"export", "--what", "latex", "--db", all}).code, 0);
+}
+
+TEST_F(Evidence, BadInputIsOneLineAndChangesNothing) {
+  measure(db_);
+  const std::string id = ids(db_).at(0);
+  const std::string foreign = folder_.file("foreign.db");
+  write_file_atomically(foreign, std::string(200, 'x'));
+  const std::string paper = folder_.file("p.toml");
+  write_file_atomically(paper, "[[tabel]]\n");
+  const std::vector<std::pair<std::vector<std::string>, int>> cases = {
+      {{"compare", id, "ZZZZ", "--db", db_}, 1},
+      {{"compare", id, id, "--db", db_}, 1},
+      {{"compare", id, "--db", db_}, 1},
+      {{"compare", id, id, "--db", foreign}, 1},
+      {{"gate", "--base", "nobody", "--db", db_}, 5},
+      {{"merge", foreign, "--db", db_}, 1},
+      {{"merge", folder_.file("none.db"), "--db", db_}, 1},
+      {{"plot", "fronteir", "--db", db_}, 1},
+      {{"plot", "history", "--to", "x.jpg", "--db", db_}, 1},
+      {{"repro", paper, "--db", db_}, 1},
+      {{"report", "--task", "nothing", "--to", folder_.file("r.html"), "--db", db_}, 1},
+      {{"tag", "x", "ZZZZ", "--db", db_}, 1}};
+  for (const auto& [command, code] : cases) {
+    const ProcessResult result = dlmbench(command);
+    EXPECT_EQ(result.code, code) << command[0] << ": " << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  EXPECT_FALSE(file_exists(folder_.file("r.html")));
+  EXPECT_EQ(ids(db_).size(), 1U);
+}
+
+}  // namespace
+}  // namespace dlm::testing
