@@ -32,6 +32,7 @@ int show_command(const Arguments& args);
 int export_command(const Arguments& args);
 int schedule_command(const Arguments& args);
 int cost_command(const Arguments& args);
+int law_command(const Arguments& args);
 int score_command(const Arguments& args);
 int rescore_command(const Arguments& args);
 int prompt_command(const Arguments& args);

@@ -20,6 +20,7 @@ std::span<const Command> all_commands() {
       Command{"schedule", "variance of the NELBO over clipped noise intervals, and the best one",
               schedule_command},
       Command{"cost", "passes that two estimators need for the same error", cost_command},
+      Command{"law", "exact distance of a sampler's text from the joint law", law_command},
       Command{"score", "score text that was produced elsewhere", score_command},
       Command{"rescore", "judge the stored outputs of a run anew, without a model",
               rescore_command},

@@ -141,7 +141,7 @@ NamedTensors compute(const RunSpec& spec, const ForwardInputs& inputs) {
   return forward_autoregressive(*model, read_rows(inputs));
 }
 
-void check_finite(const at::Tensor& values, const std::string& name) {
+void check_output(const at::Tensor& values, const std::string& name) {
   const double sum = values.to(at::kDouble).sum().item<double>();
   if (!std::isfinite(sum))
     throw ConfigError("model", name, "the network gave NaN or infinity");
@@ -171,7 +171,7 @@ int forward_command(const Arguments& args) {
   NamedTensors tensors = compute(spec, ForwardInputs(options->get("inputs", "")));
   std::map<std::string, TensorToWrite> to_write;
   for (auto& [name, tensor] : tensors) {
-    check_finite(tensor, name);
+    check_output(tensor, name);
     tensor = tensor.cpu().contiguous();
     to_write[name] = as_tensor_to_write(tensor);
   }

@@ -51,6 +51,18 @@ RunHeader header_of(const ScoredRun& run) {
   return header;
 }
 
+void store_measured(Store& store, const std::string& run_id, const FinishedRun& run) {
+  // Rows and run end in separate transactions: what a killed process stored is not added twice.
+  if (store.rows(run_id).empty())
+    store.add_rows(run_id, run.rows);
+  store.add_estimates(run_id, run.estimates, run.definitions);
+  RunEnd end;
+  end.peak_rss_bytes = peak_resident_bytes();
+  end.threads = threads_in_use();
+  end.wall_ns = run.wall_ns;
+  store.finish_run(run_id, end);
+}
+
 }  // namespace
 
 void add_scored_run_options(CommandOptions& cli) {
@@ -58,31 +70,32 @@ void add_scored_run_options(CommandOptions& cli) {
   cli.flag("fresh", "score again even where the store has the result");
 }
 
-int record_finished_run(const ParsedOptions& options, const FinishedRun& run) {
+int record_finished_runs(const ParsedOptions& options, std::span<const FinishedRun> runs) {
   check_output_format(options);
   const auto store = open_store(options);
   const Restart restart = options.has("fresh") ? Restart::kFresh : Restart::kResume;
-  const OpenedRun opened = store->begin_run(run.header, restart);
-  if (opened.state == RunState::kBusy) {
-    log_warning(fmt::format("another process is storing it now: {}", opened.owner));
-    return kExitRunFailed;
+  std::vector<std::string> ids;
+  bool is_busy = false;
+  for (const FinishedRun& run : runs) {
+    const OpenedRun opened = store->begin_run(run.header, restart);
+    if (opened.state == RunState::kBusy) {
+      log_warning(fmt::format("another process is storing it now: {}", opened.owner));
+      is_busy = true;
+      continue;
+    }
+    ids.push_back(opened.run_id);
+    if (opened.state == RunState::kDone)
+      log_info("stored already (run {}; --fresh measures again)", opened.run_id);
+    else
+      store_measured(*store, opened.run_id, run);
   }
-  if (opened.state == RunState::kDone) {
-    log_info("stored already (run {}; --fresh measures again)", opened.run_id);
-  } else {
-    // Rows and run end in separate transactions: what a killed process stored is not added twice.
-    if (store->rows(opened.run_id).empty())
-      store->add_rows(opened.run_id, run.rows);
-    store->add_estimates(opened.run_id, run.estimates, run.definitions);
-    RunEnd end;
-    end.peak_rss_bytes = peak_resident_bytes();
-    end.threads = threads_in_use();
-    end.wall_ns = run.wall_ns;
-    store->finish_run(opened.run_id, end);
-  }
-  const std::vector<std::string> ids{opened.run_id};
-  fmt::print("{}", render(estimates_table(*store, ids), options.get("output", "md")));
-  return kExitOk;
+  if (!ids.empty())
+    fmt::print("{}", render(estimates_table(*store, ids), options.get("output", "md")));
+  return is_busy ? kExitRunFailed : kExitOk;
+}
+
+int record_finished_run(const ParsedOptions& options, const FinishedRun& run) {
+  return record_finished_runs(options, std::span(&run, 1));
 }
 
 int record_scored_run(const ParsedOptions& options, const ScoredRun& run) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,8 +52,9 @@ struct FinishedRun {
   std::int64_t wall_ns = 0;
 };
 
-// Stores the run, or finds the one with the same identity (then nothing is written unless --fresh),
-// and prints its table to stdout. Returns the exit code. Throws ConfigError, DataError.
+// Stores the runs, or finds those with the same identity (then nothing is written unless --fresh),
+// and prints their table to stdout. Returns the exit code. Throws ConfigError, DataError.
+int record_finished_runs(const ParsedOptions& options, std::span<const FinishedRun> runs);
 int record_finished_run(const ParsedOptions& options, const FinishedRun& run);
 
 // The same of scored text.

@@ -181,6 +181,24 @@ TEST_F(Diffusion, ScheduleFindsTheIntervalAndCostTheGain) {
   EXPECT_GT(numbers("select value from metric where metric='passes_ratio'").front(), 10);
 }
 
+TEST_F(Diffusion, LawOfASamplerIsTheJointAtOneTokenAStep) {
+  expect_runs({"--model", "exact:tabular?v=3&l=4&seed=2", "--sampler", "random",
+               "--tokens-per-step", "1,2,4"},
+              "law");
+  const auto distance = numbers(
+      "select value from metric join v_run using(run_id) where metric='kl_to_joint' order by "
+      "tokens_per_step");
+  ASSERT_EQ(distance.size(), 3U);
+  EXPECT_NEAR(distance[0], 0, 1e-12);
+  EXPECT_GT(distance[1], 1e-3);
+  EXPECT_GT(distance[2], distance[1]);
+  const auto total = numbers("select value from metric where metric='total_correlation' limit 1");
+  EXPECT_NEAR(distance[2], total.front(), 1e-10);
+  const ProcessResult refused = run({"--model", "exact:markov?v=3"}, "law");
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("exact:tabular"), std::string::npos) << refused.err;
+}
+
 TEST_F(Diffusion, NetworkRowsAgreeAcrossBatchesAndPairAcrossPrecisions) {
   DLM_REQUIRE_DATA("fixtures/bd3lm_bs4");
   const std::string model = data_path("fixtures/bd3lm_bs4");

@@ -1,0 +1,122 @@
+// `law`: how far from the joint a sampler's text is, exactly, on a world small enough to enumerate.
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/base/error.h"
+#include "harness/base/file.h"
+#include "harness/cli.h"
+#include "harness/commands/command.h"
+#include "harness/environment.h"
+#include "harness/scorers/scored_run.h"
+#include "harness/sweep.h"
+#include "models/exact/policy_law.h"
+
+namespace dlm {
+namespace {
+
+constexpr const char* kText =
+    "Goes through every state of a block sampler on a tabular world, no draw made, and prints the "
+    "Kullback-Leibler\n"
+    "divergence of its output from the joint law: what several tokens per step cost when the model "
+    "is perfect. Lists and\n"
+    "ranges multiply into a sweep. total_correlation is the divergence of drawing all tokens at "
+    "once.\n\n"
+    "  dlmbench law --model 'exact:tabular?v=3&l=8' --sampler random,confidence,entropy "
+    "--tokens-per-step 1,2,4,8\n"
+    "  dlmbench law --model 'exact:tabular?v=3&l=8' --sampler ancestral --steps 1-64*2 "
+    "--block-size 4";
+
+TabularWorld const& tabular_of(const ExactWorld& world, const std::string& model) {
+  const auto* table = dynamic_cast<const TabularWorld*>(&world);
+  if (table == nullptr)
+    throw ConfigError("model", model, "exact:tabular?v=V&l=L, whose sequences can be enumerated");
+  return *table;
+}
+
+PolicyLawOptions law_options(const RunSpec& spec) {
+  const SamplerSpec& sampler = spec.sampler;
+  PolicyLawOptions options;
+  options.block_size = spec.block_size;
+  options.reveal = {sampler.name == "auto" ? "first_hitting" : sampler.name,
+                    sampler.tokens_per_step, sampler.steps, sampler.threshold};
+  options.filter.temperature = sampler.temperature;
+  options.filter.top_k = sampler.top_k;
+  options.filter.nucleus_p = sampler.nucleus_p;
+  options.filter.nucleus_rule = parse_nucleus_rule(sampler.nucleus_rule);
+  return options;
+}
+
+RunHeader header_of(const RunSpec& spec, const TabularWorld& world) {
+  const Json settings = run_fields(SpecPart::kGenerate).to_json(spec, true);
+  RunHeader header;
+  header.identity_json =
+      canonical_json({{"measures", "law"}, {"settings", settings}, {"numerics", kNumericsEpoch}});
+  header.run_key = sha256_hex(header.identity_json);
+  header.spec_json = canonical_json(settings);
+  header.model_name = world.spec();
+  header.family = world.info().family;
+  header.dtype = world.info().dtype;
+  header.parameters = world.info().parameters;
+  header.weights_sha256 = sha256_hex(world.spec());
+  header.model_config_json = canonical_json({{"world", world.spec()}});
+  header.task_name = "joint law";
+  header.task_kind = "law";
+  header.task_version = 1;
+  header.data_sha256 = header.weights_sha256;
+  header.task_config_json = "{}";
+  header.env_json = canonical_json(environment_json("cpu"));
+  header.build_json = canonical_json(build_json());
+  header.seed = spec.seed;
+  header.command = command_of(spec, SpecPart::kGenerate, "law");
+  return header;
+}
+
+Estimate exact_estimate(const char* metric, double value) {
+  Estimate estimate;
+  estimate.metric = metric;
+  estimate.value = value;
+  estimate.se_data = 0;
+  estimate.se_mc = 0;
+  return estimate;
+}
+
+FinishedRun measure(const RunSpec& spec) {
+  const auto world = make_exact_world(spec.model);
+  const TabularWorld& table = tabular_of(*world, spec.model);
+  const auto start = std::chrono::steady_clock::now();
+  const double kl = kl_divergence(policy_law(table, law_options(spec)), joint_law(table));
+  FinishedRun run;
+  run.wall_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
+          .count();
+  run.header = header_of(spec, table);
+  run.estimates = {
+      exact_estimate("kl_to_joint", kl),
+      exact_estimate("total_correlation", table.total_correlation(table.info().max_length))};
+  run.definitions = {{"kl_to_joint", "nats", "lo", "enumerated",
+                      "KL of the sampler's output law from the joint law of a whole text"},
+                     {"total_correlation", "nats", "none", "enumerated",
+                      "what drawing all tokens independently loses"}};
+  return run;
+}
+
+}  // namespace
+
+int law_command(const Arguments& args) {
+  CommandOptions cli("law --model exact:tabular?v=V&l=L [sampler settings]", kText);
+  add_scored_run_options(cli);
+  cli.fields(SpecPart::kGenerate);
+  const auto options = cli.parse(args);
+  if (!options)
+    return kExitOk;
+  std::vector<SweepAxis> axes;
+  for (const auto& [key, text] : options->field_texts) axes.push_back(make_axis(key, text));
+  std::vector<FinishedRun> runs;
+  for (const RunSpec& spec : expand({}, axes)) runs.push_back(measure(spec));
+  return record_finished_runs(*options, runs);
+}
+
+}  // namespace dlm
