@@ -1,5 +1,6 @@
 // `law`: how far from the joint a sampler's text is, exactly, on a world small enough to enumerate.
 #include <chrono>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,8 @@ namespace {
 constexpr const char* kText =
     "Goes through every state of a block sampler on a tabular world, no draw made, and prints the "
     "Kullback-Leibler\n"
-    "divergence of its output from the joint law: what several tokens per step cost when the model "
-    "is perfect. Lists and\n"
+    "divergence of the joint law from that of its output: what several tokens per step cost when "
+    "the model is perfect. Lists and\n"
     "ranges multiply into a sweep. total_correlation is the divergence of drawing all tokens at "
     "once.\n\n"
     "  dlmbench law --model 'exact:tabular?v=3&l=8' --sampler random,confidence,entropy "
@@ -87,7 +88,12 @@ FinishedRun measure(const RunSpec& spec) {
   const auto world = make_exact_world(spec.model);
   const TabularWorld& table = tabular_of(*world, spec.model);
   const auto start = std::chrono::steady_clock::now();
-  const double kl = kl_divergence(policy_law(table, law_options(spec)), joint_law(table));
+  const double kl = kl_divergence(joint_law(table), policy_law(table, law_options(spec)));
+  if (!std::isfinite(kl))
+    throw ConfigError("temperature, top_k, nucleus_p",
+                      fmt::format("{}, {}, {}", spec.sampler.temperature, spec.sampler.top_k,
+                                  spec.sampler.nucleus_p),
+                      "values that leave every sequence possible: the divergence is infinite");
   FinishedRun run;
   run.wall_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
@@ -97,7 +103,7 @@ FinishedRun measure(const RunSpec& spec) {
       exact_estimate("kl_to_joint", kl),
       exact_estimate("total_correlation", table.total_correlation(table.info().max_length))};
   run.definitions = {{"kl_to_joint", "nats", "lo", "enumerated",
-                      "KL of the sampler's output law from the joint law of a whole text"},
+                      "KL(joint law of a whole text || law of the sampler's output)"},
                      {"total_correlation", "nats", "none", "enumerated",
                       "what drawing all tokens independently loses"}};
   return run;

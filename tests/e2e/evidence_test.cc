@@ -22,13 +22,13 @@ class Evidence : public ::testing::Test {
     write_tiny_model(model_);
     std::ofstream text(text_);
     for (int i = 0; i < 60; ++i)
-      text << "line " << i * i << " of a text that is measured " << i << "\n";
+      text << R"({"text":"line )" << i * i << " of a text that is measured " << i << "\"}\n";
   }
 
   // Measures the model as it lies there now.
   void measure(const std::string& db) {
-    const ProcessResult result =
-        dlmbench({"run", "--model", model_, "--task", "text:" + text_, "--db", db, "-q"});
+    const ProcessResult result = dlmbench(
+        {"run", "--model", model_, "--task", "jsonl:" + text_ + "?field=text", "--db", db, "-q"});
     ASSERT_EQ(result.code, 0) << result.err;
   }
 
@@ -64,7 +64,7 @@ class Evidence : public ::testing::Test {
 
   TemporaryFolder folder_;
   std::string model_ = folder_.file("m");
-  std::string text_ = folder_.file("t.txt");
+  std::string text_ = folder_.file("t.jsonl");
   std::string db_ = folder_.file("r.db");
 };
 
