@@ -29,20 +29,19 @@ std::string live_note(const RunningRatio& running) {
 // Rows as they come: into the store, the line on the terminal, and the stopping rule.
 class RowKeeper {
  public:
-  RowKeeper(const PreparedRun& run, Store& store, const std::string& run_id)
+  // `tokens`: scored by an earlier process.
+  RowKeeper(const PreparedRun& run, Store& store, const std::string& run_id, std::int64_t tokens)
       : store_(store),
         run_id_(run_id),
-        progress_(fmt::format("{} on {}", run.header.model_name, run.plan.task_name), "tokens", 0,
-                  static_cast<double>(run.plan.scored_tokens)) {
+        progress_(fmt::format("{} on {}", run.header.model_name, run.plan.task_name), "tokens",
+                  static_cast<double>(tokens), static_cast<double>(run.plan.scored_tokens)),
+        tokens_(tokens) {
     if (run.spec.estimator.target_ci > 0)
       rule_.emplace(TargetInterval{.relative = run.spec.estimator.target_ci});
   }
 
   // A row that an earlier process stored.
-  void recall(const ExampleRow& row) {
-    tokens_ += row.tokens;
-    count(row);
-  }
+  void recall(const ExampleRow& row) { count(row); }
 
   // Rows after the one that met the target are left out, so where a run stops does not depend on
   // its batches.
@@ -71,9 +70,9 @@ class RowKeeper {
   Store& store_;
   const std::string& run_id_;
   Progress progress_;
+  std::int64_t tokens_;
   RunningRatio running_;
   std::optional<StoppingRule> rule_;
-  std::int64_t tokens_ = 0;
   std::int64_t documents_ = 0;
   bool is_met_ = false;
 };
@@ -90,8 +89,12 @@ std::unique_ptr<WindowScorer> make_scorer(const PreparedRun& run,
 void score_missing(const PreparedRun& run, const std::optional<EstimatorOptions>& estimator,
                    Store& store, const std::string& run_id) {
   std::map<std::string, ExampleRow> stored;
-  for (ExampleRow& row : store.rows(run_id)) stored.emplace(row.doc_id, std::move(row));
-  RowKeeper keeper(run, store, run_id);
+  std::int64_t tokens = 0;
+  for (ExampleRow& row : store.rows(run_id)) {
+    tokens += row.tokens;
+    stored.emplace(row.doc_id, std::move(row));
+  }
+  RowKeeper keeper(run, store, run_id, tokens);
   std::set<std::string> done;
   for (const ScoringUnit& unit : run.plan.units) {
     const auto row = stored.find(unit.id);
