@@ -181,4 +181,10 @@ std::string command_of(const RunSpec& spec, SpecPart part, std::string_view comm
   return line;
 }
 
+std::string command_line(std::string_view command, const std::vector<std::string>& args) {
+  std::string line = fmt::format("dlmbench {}", command);
+  for (const std::string& arg : args) line += " " + shell_quoted(arg);
+  return line;
+}
+
 }  // namespace dlm

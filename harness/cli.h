@@ -58,6 +58,9 @@ RunSpec spec_from(const ParsedOptions& options);
 // a shell.
 std::string command_of(const RunSpec& spec, SpecPart part, std::string_view command);
 
+// `dlmbench COMMAND ARGS...` as it was typed, every word quoted for a shell.
+std::string command_line(std::string_view command, const std::vector<std::string>& args);
+
 // A word quoted for a POSIX shell where it needs to be.
 std::string shell_quoted(std::string_view word);
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "harness/base/error.h"
+
 namespace dlm {
 namespace {
 
@@ -165,6 +167,18 @@ std::optional<std::uint64_t> parse_uint(std::string_view text) {
 std::optional<double> parse_double(std::string_view text) {
   const auto value = parse_whole<double>(text);
   return value && std::isfinite(*value) ? value : std::nullopt;
+}
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  DLM_CHECK(!from.empty(), "an empty text is everywhere");
+  std::string result;
+  std::size_t at = 0;
+  for (std::size_t hit = text.find(from); hit != std::string_view::npos;
+       hit = text.find(from, at)) {
+    result.append(text, at, hit - at).append(to);
+    at = hit + from.size();
+  }
+  return result.append(text.substr(at));
 }
 
 }  // namespace dlm

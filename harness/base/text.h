@@ -28,6 +28,9 @@ void append_utf8(std::string& out, char32_t code_point);
 // speed on ASCII.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
+// Every occurrence of `from` (not empty), left to right, replaced by `to`.
+std::string replaced(std::string_view text, std::string_view from, std::string_view to);
+
 // Ill-formed sequences replaced by U+FFFD, one per maximal subpart.
 std::string replace_invalid_utf8(std::string_view text);
 

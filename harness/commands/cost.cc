@@ -95,8 +95,7 @@ int cost_command(const Arguments& args) {
           .count();
   finished.header = measurement_header(
       run, "cost", {{"repeats", question.repeats}, {"baseline", question.baseline.name}});
-  finished.header.command = "dlmbench cost";
-  for (const std::string& arg : args) finished.header.command += " " + shell_quoted(arg);
+  finished.header.command = command_line("cost", args);
   add_results(found, question, finished);
   return record_finished_run(*options, finished);
 }

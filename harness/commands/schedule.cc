@@ -143,8 +143,7 @@ int schedule_command(const Arguments& args) {
        {"delta", search.grid.delta},
        {"batches", static_cast<std::int64_t>(std::min(batches.size(), search.max_batches))},
        {"resample", search.resamples}});
-  finished.header.command = "dlmbench schedule";
-  for (const std::string& arg : args) finished.header.command += " " + shell_quoted(arg);
+  finished.header.command = command_line("schedule", args);
   add_results(found, std::ssize(batches) * spec.batch_size, finished);
   return record_finished_run(*options, finished);
 }

@@ -123,12 +123,6 @@ TaskDefinition task_of(const ParsedOptions& options, const std::string& fallback
   return find_task(options.get("protocol", fallback));
 }
 
-std::string command_line(const std::string& command, const Arguments& args) {
-  std::string line = "dlmbench " + command;
-  for (const std::string& arg : args) line += " " + shell_quoted(arg);
-  return line;
-}
-
 int score_gsm8k(const Arguments& args) {
   return score_family({"gsm8k",
                        "gsm8k",

@@ -19,7 +19,4 @@ AnswerOptions answer_options(const ParsedOptions& options);
 // DataError.
 TaskDefinition task_of(const ParsedOptions& options, const std::string& fallback);
 
-// `dlmbench WORDS...`, quoted for a shell.
-std::string command_line(const std::string& command, const Arguments& args);
-
 }  // namespace dlm

@@ -11,6 +11,7 @@
 #include "harness/base/file.h"
 #include "harness/base/json.h"
 #include "harness/base/log.h"
+#include "harness/cli.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/environment.h"
@@ -246,7 +247,7 @@ int score_genppl(const Arguments& args) {
   run.generations_sha256 = file.sha256;
   run.seed = spec.seed;
   run.smoke = limit > 0;
-  run.command = score_command_line("genppl", args);
+  run.command = command_line("score genppl", args);
   measure(run, file, judge, texts, judged);
   if (file.empty > 0)
     log_info("{} empty texts left out", file.empty);

@@ -17,6 +17,7 @@
 #include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/base/text.h"
+#include "harness/cli.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/model_loading.h"
@@ -289,7 +290,7 @@ int score_mauve(const Arguments& args) {
   run.generations_sha256 = generated.sha256;
   run.seed = spec.seed;
   run.smoke = options->has("limit");
-  run.command = score_command_line("mauve", args);
+  run.command = command_line("score mauve", args);
   return record_scored_run(*options, run);
 }
 

@@ -33,10 +33,4 @@ std::string needed_option(const ParsedOptions& options, const std::string& name,
   return options.get(name, "");
 }
 
-std::string score_command_line(const std::string& task, const std::vector<std::string>& args) {
-  std::string line = "dlmbench score " + task;
-  for (const std::string& arg : args) line += " " + shell_quoted(arg);
-  return line;
-}
-
 }  // namespace dlm

@@ -21,7 +21,4 @@ double number_option(const ParsedOptions& options, const std::string& name, doub
 std::string needed_option(const ParsedOptions& options, const std::string& name,
                           const std::string& what);
 
-// "dlmbench score TASK ..." with every word quoted for a shell.
-std::string score_command_line(const std::string& task, const std::vector<std::string>& args);
-
 }  // namespace dlm

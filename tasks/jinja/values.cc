@@ -78,17 +78,10 @@ std::string stripped(std::string_view text, std::optional<std::string_view> set,
       text.substr(places[first].first, places[last - 1].second - places[first].first));
 }
 
-std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+std::string with_replaced(std::string_view text, std::string_view from, std::string_view to) {
   if (from.empty())
     throw ValueError("replace of an empty text");
-  std::string result;
-  std::size_t at = 0;
-  for (std::size_t hit = text.find(from); hit != std::string_view::npos;
-       hit = text.find(from, at)) {
-    result.append(text, at, hit - at).append(to);
-    at = hit + from.size();
-  }
-  return result.append(text.substr(at));
+  return replaced(text, from, to);
 }
 
 Json split_at(std::string_view text, std::string_view separator) {
@@ -349,7 +342,7 @@ Json filter(std::string_view name, const Json& value, std::span<const Json> args
     return joined(value, args);
   if (name == "replace") {
     expect_args(name, args, 2, 2);
-    return replaced(text_of(value), as_text(args[0], name), as_text(args[1], name));
+    return with_replaced(text_of(value), as_text(args[0], name), as_text(args[1], name));
   }
   if (name == "trim") {
     const auto set =
@@ -423,7 +416,7 @@ Json method(std::string_view name, const Json& object, std::span<const Json> arg
   }
   if (name == "replace") {
     expect_args(name, args, 2, 2);
-    return replaced(text, as_text(args[0], name), as_text(args[1], name));
+    return with_replaced(text, as_text(args[0], name), as_text(args[1], name));
   }
   if (args.size() != 1)
     throw ValueError(fmt::format("method '{}' with these arguments is not supported", name));

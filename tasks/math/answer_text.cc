@@ -15,17 +15,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
-  std::string result;
-  std::size_t at = 0;
-  for (std::size_t hit = text.find(from); hit != std::string_view::npos;
-       hit = text.find(from, at)) {
-    result.append(text, at, hit - at).append(to);
-    at = hit + from.size();
-  }
-  return result.append(text.substr(at));
-}
-
 std::vector<std::string_view> parts_between(std::string_view text, std::string_view separator) {
   std::vector<std::string_view> parts;
   std::size_t at = 0;
