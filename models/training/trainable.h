@@ -1,0 +1,62 @@
+// A network with its objective, as the training loop sees it: parameters, and gradients of a batch.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "harness/base/json.h"
+#include "harness/base/record.h"
+
+namespace dlm {
+
+struct Parameter {
+  std::string name;     // of its tensor in the checkpoint
+  at::Tensor value;     // f32, contiguous; changed in place by the optimizer
+  at::Tensor gradient;  // f32, same shape; accumulate_gradients adds to it
+};
+
+struct TrainBatch {
+  at::Tensor ids;  // (B, L) int64, clean
+  // Row b draws its noise and dropout as example first_example + b, so a step is a function of the
+  // recipe's seed and of its number alone.
+  std::uint64_t first_example = 0;
+};
+
+struct BatchLoss {
+  double sum = 0;     // nats: of the objective's weighted terms over all positions of the batch
+  double tokens = 0;  // positions; sum / tokens is the mean loss, in nats a token
+  double nelbo = 0;   // nats: the sum with weights that make it an unbiased bound on -log p
+  PassCounts counts;
+};
+
+// Noise levels t are drawn from [low, high] and the loss keeps the weights of the schedule (clipped
+// schedules; Arriola et al. 2025, section 4).
+struct NoiseInterval {
+  double low = 0;
+  double high = 1;
+};
+
+class Trainable {
+ public:
+  virtual ~Trainable() = default;
+
+  virtual std::span<Parameter> parameters() = 0;
+
+  // Adds scale x d(mean loss)/d(parameter) to every gradient and returns the loss. Throws
+  // ConfigError for ids outside the vocabulary or a length that does not fit, InternalError where a
+  // loss is not finite.
+  virtual BatchLoss accumulate_gradients(const TrainBatch& batch, double scale) = 0;
+
+  // The loss without gradients and without dropout; noise as of the batch's example numbers.
+  virtual BatchLoss evaluate(const TrainBatch& batch) = 0;
+
+  virtual void set_noise_interval(NoiseInterval interval) = 0;
+
+  // config.json of the folder that load_model reads the trained weights from.
+  virtual Json config_json() const = 0;
+};
+
+}  // namespace dlm
