@@ -35,8 +35,8 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options);
 
 // A model that fills in hidden tokens. `spec` is a Hugging Face folder of a diffusion model
-// ("bd3lm", "mdlm", or score entropy without a model_type), or an exact world. Throws as
-// load_model.
+// ("bd3lm", "mdlm", "Dream", "llada", or score entropy without a model_type), or an exact world.
+// Throws as load_model.
 std::unique_ptr<BlockDenoiser> load_denoiser(const std::string& spec, const ModelOptions& options);
 
 // Whether the folder holds a model that fills in hidden tokens. Throws as load_model.

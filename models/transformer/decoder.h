@@ -73,7 +73,7 @@ at::Tensor decoder_logits(const Decoder& decoder, const at::Tensor& hidden);
 at::Tensor mlp_plus(const Mlp& mlp, const at::Tensor& x, const at::Tensor& residual);
 
 // 2 x multiply-adds of the blocks' matrix products in one pass: every linear layer over N tokens,
-// and q k^T and its product with v over the query-key pairs that causality leaves. Padding and
+// and q k^T and its product with v over the query-key pairs that are visible. Padding and
 // masked pairs are not counted: neither is needed.
 double decoder_flops(const DecoderShape& shape, const PackedRows& rows, bool gated_mlp);
 
