@@ -44,6 +44,7 @@ struct DecoderOptions {
   SliceStart slice_start = SliceStart::kLookBack;
   // Classifier-free guidance: logits are u + guidance (c - u), u those with the prompt hidden.
   double guidance = 1;
+  bool keeps_hidden = false;  // hidden states of a pass can be asked for (HiddenSource)
 };
 
 // Throws ConfigError for guidance and stale keys: for models that do not see the whole text.
@@ -54,6 +55,9 @@ inline void check_sees_blocks_only(const DecoderOptions& options) {
   if (options.guidance != 1)
     throw ConfigError("guidance", fmt::format("{}", options.guidance),
                       "1: only models that see the whole text can hide the prompt");
+  if (options.keeps_hidden)
+    throw ConfigError("adjust", "of a model that sees finished blocks only",
+                      "none: only models that see the whole text give their hidden states");
 }
 
 // One row's part of a pass.

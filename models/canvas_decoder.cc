@@ -1,6 +1,7 @@
 // CanvasModel::new_decoder: texts that the model sees whole, block by block.
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,13 +13,14 @@
 namespace dlm {
 namespace {
 
-class CanvasDecoder final : public BlockDecoder {
+class CanvasDecoder final : public BlockDecoder, public HiddenSource {
  public:
   CanvasDecoder(const CanvasModel& model, const DecoderOptions& options)
       : model_(model),
         options_(options),
         known_(static_cast<std::size_t>(options.rows)),
-        begun_(static_cast<std::size_t>(options.rows), -1) {
+        begun_(static_cast<std::size_t>(options.rows), -1),
+        hidden_(static_cast<std::size_t>(options.rows)) {
     if (options.stale_keys != StaleKeys::kNone)
       cache_ = model.transformer_cache(options.rows, options.longest);
   }
@@ -40,7 +42,17 @@ class CanvasDecoder final : public BlockDecoder {
     for (const DecodeStep& step : steps) rows.push_back(canvas_of(step));
     at::Tensor logits;
     if (options_.guidance != 1) {
-      logits = guided(steps, std::move(rows));
+      std::vector<MaskedText> texts;
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const auto prompt = steps[i].prompt;
+        texts.push_back({std::move(rows[i].ids),
+                         std::move(rows[i].wanted),
+                         {},
+                         {prompt.begin(), prompt.end()}});
+      }
+      logits = model_.guided_logits(texts, options_.guidance);
+    } else if (options_.keeps_hidden) {
+      logits = kept_logits(std::move(rows));
     } else {
       logits = model_.logits_of(model_.hidden_of(rows, cache_.get()));
       after_pass(steps);
@@ -49,7 +61,31 @@ class CanvasDecoder final : public BlockDecoder {
     return {logits_.mutable_data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
   }
 
+  at::Tensor hidden(std::int64_t row) const override {
+    DLM_CHECK(options_.keeps_hidden, "hidden states of row {} that were not kept", row);
+    return hidden_.at(static_cast<std::size_t>(row));
+  }
+
  private:
+  // A pass whose hidden states stay, all of them, while the head sees the wanted ones.
+  at::Tensor kept_logits(std::vector<CanvasRow> rows) {
+    std::vector<std::int64_t> wanted;
+    std::int64_t offset = 0;
+    for (CanvasRow& row : rows) {
+      for (const std::int64_t position : row.wanted) wanted.push_back(offset + position);
+      row.wanted.resize(row.ids.size());
+      std::iota(row.wanted.begin(), row.wanted.end(), std::int64_t{0});
+      offset += std::ssize(row.ids);
+    }
+    const at::Tensor all = normalise(model_.decoder().final_norm, model_.hidden_of(rows, nullptr));
+    offset = 0;
+    for (const CanvasRow& row : rows) {
+      hidden_[static_cast<std::size_t>(row.row)] = all.narrow(0, offset, std::ssize(row.ids));
+      offset += std::ssize(row.ids);
+    }
+    return model_.head_logits_of(all.index_select(0, index_tensor(wanted, all.device())));
+  }
+
   // Part of the text that this pass computes.
   CanvasRow canvas_of(const DecodeStep& step) {
     auto& known = known_.at(static_cast<std::size_t>(step.row));
@@ -100,34 +136,12 @@ class CanvasDecoder final : public BlockDecoder {
     }
   }
 
-  // The texts twice in one pass, the second time with their prompts hidden.
-  at::Tensor guided(std::span<const DecodeStep> steps, std::vector<CanvasRow> rows) {
-    const std::size_t count = rows.size();
-    for (std::size_t i = 0; i < count; ++i) {
-      rows[i].row = static_cast<std::int64_t>(i);
-      CanvasRow without = rows[i];
-      without.row = static_cast<std::int64_t>(count + i);
-      const auto prompt = std::min(steps[i].prompt.size(), without.ids.size());
-      for (std::size_t p = 0; p < prompt; ++p) {
-        if (steps[i].prompt[p] != model_.mask_id())
-          without.ids[p] = model_.mask_id();
-      }
-      rows.push_back(std::move(without));
-    }
-    const at::Tensor both = model_.logits_of(model_.hidden_of(rows, nullptr));
-    const std::int64_t half = both.size(0) / 2;
-    const at::Tensor without = both.narrow(0, half, half);
-    at::Tensor logits = without + options_.guidance * (both.narrow(0, 0, half) - without);
-    if (model_.traits().mask_logit == MaskLogit::kBanned)  // -inf - -inf
-      logits.select(1, model_.mask_id()).copy_(both.narrow(0, 0, half).select(1, model_.mask_id()));
-    return logits;
-  }
-
   const CanvasModel& model_;
   DecoderOptions options_;
   std::vector<std::vector<std::int64_t>> known_;  // clean tokens of each row
   std::vector<std::int64_t> begun_;               // where the block begins that the cache holds
   std::unique_ptr<TransformerCache> cache_;
+  std::vector<at::Tensor> hidden_;  // keeps_hidden: of each row
   at::Tensor logits_;
 };
 
@@ -143,6 +157,9 @@ std::unique_ptr<BlockDecoder> CanvasModel::new_decoder(const DecoderOptions& opt
     throw ConfigError("guidance", fmt::format("{}", options.guidance), "a number >= 0, 1 = off");
   if (options.guidance != 1 && options.stale_keys != StaleKeys::kNone)
     throw ConfigError("guidance", fmt::format("{}", options.guidance), "1 with stale keys");
+  if (options.keeps_hidden && (options.guidance != 1 || options.stale_keys != StaleKeys::kNone))
+    throw ConfigError("adjust", "with guidance or stale keys",
+                      "alone: its layer needs the states of one whole pass");
   return std::make_unique<CanvasDecoder>(*this, options);
 }
 

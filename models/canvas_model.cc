@@ -17,6 +17,7 @@ namespace dlm {
 namespace {
 
 constexpr std::int64_t kPassPositions = 1024;
+constexpr std::int64_t kPassLogits = std::int64_t{1} << 26;
 
 class CanvasContext final : public CleanContext {
  public:
@@ -54,16 +55,18 @@ void check_query(const MaskQuery& query, const CanvasContext& context) {
 }
 
 // The text as the network sees it, and the hidden tokens that it is to predict.
-CanvasRow canvas_of(const MaskQuery& query, const CanvasContext& context, std::int64_t mask_id) {
-  CanvasRow row;
-  row.ids = context.sequences[static_cast<std::size_t>(query.sequence)];
+MaskedText masked_text(const MaskQuery& query, const CanvasContext& context, std::int64_t mask_id) {
+  MaskedText text;
+  text.ids = context.sequences[static_cast<std::size_t>(query.sequence)];
   const std::int64_t begin = query.block * context.block_size();
-  std::fill(row.ids.begin() + begin + context.block_size(), row.ids.end(), mask_id);
   for (const std::int64_t position : query.masked) {
-    row.ids[static_cast<std::size_t>(begin + position)] = mask_id;
-    row.wanted.push_back(begin + position);
+    text.wanted.push_back(begin + position);
+    text.targets.push_back(text.ids[static_cast<std::size_t>(begin + position)]);
   }
-  return row;
+  for (const std::int64_t position : text.wanted)
+    text.ids[static_cast<std::size_t>(position)] = mask_id;
+  std::fill(text.ids.begin() + begin + context.block_size(), text.ids.end(), mask_id);
+  return text;
 }
 
 }  // namespace
@@ -150,12 +153,17 @@ at::Tensor CanvasModel::hidden_of(std::span<const CanvasRow> rows, TransformerCa
 
 at::Tensor CanvasModel::logits_of(const at::Tensor& hidden) const {
   const InferenceScope scope;
+  return head_logits_of(normalise(decoder_.final_norm, hidden));
+}
+
+at::Tensor CanvasModel::head_logits_of(const at::Tensor& normed) const {
+  const InferenceScope scope;
   {
     const std::lock_guard lock(mutex_);
-    counts_.head_rows += hidden.size(0);
-    counts_.flops += head_flops(decoder_.shape, hidden.size(0));
+    counts_.head_rows += normed.size(0);
+    counts_.flops += head_flops(decoder_.shape, normed.size(0));
   }
-  at::Tensor logits = decoder_logits(decoder_, hidden);
+  at::Tensor logits = linear(decoder_.head, normed).to(at::kFloat);
   if (traits_.mask_logit == MaskLogit::kBanned)
     logits.select(1, traits_.mask_id).fill_(-std::numeric_limits<double>::infinity());
   return logits;
@@ -183,27 +191,50 @@ std::unique_ptr<CleanContext> CanvasModel::encode(
   return std::make_unique<CanvasContext>(sequences, block_size);
 }
 
-std::vector<double> CanvasModel::terms_of(std::span<const CanvasRow> rows,
-                                          std::span<const std::int64_t> targets) const {
-  const InferenceScope scope;
-  const at::Tensor hidden = hidden_of(rows, nullptr);
-  constexpr std::int64_t kHeadRows = 64;
-  std::vector<double> terms;
-  for (std::int64_t begin = 0; begin < hidden.size(0); begin += kHeadRows) {
-    const std::int64_t count = std::min(kHeadRows, hidden.size(0) - begin);
-    const at::Tensor logits = logits_of(hidden.narrow(0, begin, count));
-    const at::Tensor wanted = index_tensor(targets.subspan(static_cast<std::size_t>(begin),
-                                                           static_cast<std::size_t>(count)),
-                                           logits.device())
-                                  .unsqueeze(1);
-    const at::Tensor own = logits.gather(1, wanted).squeeze(1).to(at::kDouble);
-    const at::Tensor top = logits.amax(1, true);
-    const at::Tensor sum = logits.sub(top).exp_().sum(1).to(at::kDouble);
-    const at::Tensor term = (sum.log() + top.squeeze(1).to(at::kDouble) - own).cpu().contiguous();
-    const double* values = term.const_data_ptr<double>();
-    terms.insert(terms.end(), values, values + count);
+at::Tensor CanvasModel::guided_logits(std::span<const MaskedText> texts, double guidance) const {
+  std::vector<CanvasRow> rows;
+  for (const MaskedText& text : texts) {
+    CanvasRow row;
+    row.row = std::ssize(rows);
+    row.ids = text.ids;
+    row.wanted = text.wanted;
+    rows.push_back(std::move(row));
   }
-  return terms;
+  if (guidance == 1)
+    return logits_of(hidden_of(rows, nullptr));
+  for (const MaskedText& text : texts) {
+    CanvasRow without = rows[rows.size() - texts.size()];
+    without.row = std::ssize(rows);
+    for (std::size_t p = 0; p < std::min(text.prompt.size(), without.ids.size()); ++p) {
+      if (text.prompt[p] != traits_.mask_id)
+        without.ids[p] = traits_.mask_id;
+    }
+    rows.push_back(std::move(without));
+  }
+  const InferenceScope scope;
+  const at::Tensor both = logits_of(hidden_of(rows, nullptr));
+  const std::int64_t half = both.size(0) / 2;
+  const at::Tensor with = both.narrow(0, 0, half);
+  const at::Tensor without = both.narrow(0, half, half);
+  at::Tensor logits = without + guidance * (with - without);
+  if (traits_.mask_logit == MaskLogit::kBanned)  // -inf - -inf
+    logits.select(1, traits_.mask_id).copy_(with.select(1, traits_.mask_id));
+  return logits;
+}
+
+std::vector<double> CanvasModel::terms(std::span<const MaskedText> texts, double guidance) const {
+  const InferenceScope scope;
+  std::vector<std::int64_t> targets;
+  for (const MaskedText& text : texts)
+    targets.insert(targets.end(), text.targets.begin(), text.targets.end());
+  const at::Tensor logits = guided_logits(texts, guidance);
+  const at::Tensor wanted = index_tensor(targets, logits.device()).unsqueeze(1);
+  const at::Tensor own = logits.gather(1, wanted).squeeze(1).to(at::kDouble);
+  const at::Tensor top = logits.amax(1, true);
+  const at::Tensor sum = logits.sub(top).exp_().sum(1).to(at::kDouble);
+  const at::Tensor term = (sum.log() + top.squeeze(1).to(at::kDouble) - own).cpu().contiguous();
+  const double* values = term.const_data_ptr<double>();
+  return {values, values + term.numel()};
 }
 
 std::vector<std::vector<double>> CanvasModel::token_terms(
@@ -213,34 +244,36 @@ std::vector<std::vector<double>> CanvasModel::token_terms(
   for (const MaskQuery& query : queries) check_query(query, *clean);
   std::vector<std::vector<double>> result(queries.size());
   for (std::size_t begin = 0; begin < queries.size();) {
-    std::vector<CanvasRow> rows;
-    std::vector<std::int64_t> targets;
+    std::vector<MaskedText> texts;
     std::int64_t positions = 0;
+    std::int64_t logits = 0;
     std::size_t end = begin;
-    for (; end < queries.size() && (rows.empty() || positions < kPassPositions); ++end) {
-      CanvasRow row = canvas_of(queries[end], *clean, traits_.mask_id);
-      row.row = std::ssize(rows);
-      positions += std::ssize(row.ids);
-      const auto& ids = clean->sequences[static_cast<std::size_t>(queries[end].sequence)];
-      for (const std::int64_t p : row.wanted) targets.push_back(ids[static_cast<std::size_t>(p)]);
-      rows.push_back(std::move(row));
+    while (end < queries.size() &&
+           (texts.empty() || (positions < kPassPositions && logits < kPassLogits))) {
+      texts.push_back(masked_text(queries[end++], *clean, traits_.mask_id));
+      positions += std::ssize(texts.back().ids);
+      logits += std::ssize(texts.back().wanted) * info_.vocab_size;
     }
-    const std::vector<double> terms = terms_of(rows, targets);
-    auto next = terms.begin();
+    const std::vector<double> values = terms(texts, 1);
+    auto next = values.begin();
     for (std::size_t q = begin; q < end; ++q) {
       const auto count = std::ssize(queries[q].masked);
       result[q].assign(next, next + count);
       next += count;
-      for (std::size_t j = 0; j < result[q].size(); ++j) {
-        if (!std::isfinite(result[q][j]))
-          throw InternalError(fmt::format("{}: sequence {}, block {}, position {}: a term is {}",
-                                          info_.family, queries[q].sequence, queries[q].block,
-                                          queries[q].masked[j], result[q][j]));
-      }
+      check_terms(queries[q], result[q]);
     }
     begin = end;
   }
   return result;
+}
+
+void CanvasModel::check_terms(const MaskQuery& query, std::span<const double> terms) const {
+  for (std::size_t j = 0; j < terms.size(); ++j) {
+    if (!std::isfinite(terms[j]))
+      throw InternalError(fmt::format("{}: sequence {}, block {}, position {}: a term is {}",
+                                      info_.family, query.sequence, query.block, query.masked[j],
+                                      terms[j]));
+  }
 }
 
 CanvasForward CanvasModel::forward(const at::Tensor& ids,

@@ -55,10 +55,29 @@ struct CanvasRow {
   std::vector<std::int64_t> wanted;
 };
 
+// A whole text with hidden tokens, some of which are wanted.
+struct MaskedText {
+  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> wanted;   // positions, ascending
+  std::vector<std::int64_t> targets;  // of them, the true tokens; only for terms
+  std::vector<std::int64_t>
+      prompt;  // what guidance hides: the first tokens; masks stay as they are
+};
+
 // What CanvasModel::forward gives, f32; rows of padding are 0.
 struct CanvasForward {
   at::Tensor logits;       // (B, L, V) as the network puts them out
   at::Tensor last_hidden;  // (B, L, D) after the final norm
+};
+
+// A decoder that kept the hidden states of its last pass.
+class HiddenSource {
+ public:
+  virtual ~HiddenSource() = default;
+
+  // (S, D) after the final norm, of a row that took part; position i's is the one that gives the
+  // logits of token i.
+  virtual at::Tensor hidden(std::int64_t row) const = 0;
 };
 
 // As a Denoiser: the term of a hidden token of block b is given every earlier block, the known
@@ -106,14 +125,23 @@ class CanvasModel final : public BlockDenoiser {
   // Logits (R, V) f32 of such hidden states, counted; a banned mask is -inf.
   at::Tensor logits_of(const at::Tensor& hidden) const;
 
+  // The same of states after the final norm.
+  at::Tensor head_logits_of(const at::Tensor& normed) const;
+
+  // Logits (R, V) f32 of the wanted positions in order: u + guidance (c - u), u those with the
+  // prompts hidden. One counted pass.
+  at::Tensor guided_logits(std::span<const MaskedText> texts, double guidance) const;
+
+  // -log p of the wanted tokens in order, nats. One pass.
+  std::vector<double> terms(std::span<const MaskedText> texts, double guidance) const;
+
   // An empty cache.
   std::unique_ptr<TransformerCache> transformer_cache(std::int64_t rows,
                                                       std::int64_t capacity) const;
 
  private:
   PackedRows pack(std::span<const CanvasRow> rows, std::int64_t batch) const;
-  std::vector<double> terms_of(std::span<const CanvasRow> rows,
-                               std::span<const std::int64_t> targets) const;
+  void check_terms(const MaskQuery& query, std::span<const double> terms) const;
 
   Decoder decoder_;
   ModelInfo info_;

@@ -141,7 +141,8 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
   const std::string& tokenizer = options.tokenizer.empty() ? spec : options.tokenizer;
   if (!options.tokenizer.empty() || has_tokenizer_files(spec))
     loaded.tokenizer = load_tokenizer(tokenizer);
-  loaded.weights_sha256 = checkpoint.weights_sha256();
+  if (options.hash_weights)
+    loaded.weights_sha256 = checkpoint.weights_sha256();
   if (denoiser_entry(kind_of(checkpoint)) != nullptr)
     loaded.denoiser = denoiser_of(checkpoint, options);
   else

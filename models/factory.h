@@ -18,7 +18,7 @@ struct LoadedModel {
   std::unique_ptr<BlockDenoiser> denoiser;     // fills in hidden tokens of a block
   std::unique_ptr<Tokenizer> tokenizer;        // null for exact worlds
   std::string name;                            // folder name, or the exact world's spec
-  std::string weights_sha256;                  // for exact worlds: of the spec
+  std::string weights_sha256;                  // for exact worlds: of the spec; empty if not asked
   std::string config_json;
 
   const ModelInfo& info() const { return model != nullptr ? model->info() : denoiser->info(); }

@@ -78,31 +78,6 @@ DecoderShape parse_llama_shape(const Json& config, const LlamaDialect& dialect,
   return shape;
 }
 
-DecoderBlock load_llama_block(WeightLoader& loader, const LlamaConfig& config,
-                              const LlamaNames& names, std::int64_t layer) {
-  const DecoderShape& shape = config.shape;
-  const std::int64_t query_width = shape.heads * shape.head_dim;
-  const std::int64_t key_width = shape.kv_heads * shape.head_dim;
-  const std::string name = fmt::format("{}{}.", names.layers, layer);
-  const std::array<LinearPart, 3> qkv = {LinearPart{name + names.q, query_width},
-                                         LinearPart{name + names.k, key_width},
-                                         LinearPart{name + names.v, key_width}};
-  DecoderBlock block;
-  block.attention_norm =
-      loader.norm(name + names.attention_norm, shape.width, NormKind::kRms, config.eps);
-  block.qkv = loader.linear(qkv, shape.width, config.qkv_bias);
-  block.attention_out =
-      loader.linear({name + names.attention_out, shape.width}, query_width, config.out_bias);
-  block.attention_scale = 1 / std::sqrt(static_cast<double>(shape.head_dim));
-  block.mlp_norm = loader.norm(name + names.mlp_norm, shape.width, NormKind::kRms, config.eps);
-  block.mlp.activation = Activation::kSilu;
-  block.mlp.gate = loader.linear({name + names.gate, shape.inner}, shape.width, config.mlp_bias);
-  block.mlp.up = loader.linear({name + names.up, shape.inner}, shape.width, config.mlp_bias);
-  block.mlp.down = loader.linear({name + names.down, shape.width}, shape.inner, config.mlp_bias);
-  loader.end_block();
-  return block;
-}
-
 bool is_rotary_buffer(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq");
 }
@@ -128,6 +103,31 @@ LlamaConfig parse_llama_config(const Json& config, const LlamaDialect& dialect,
   if (rotated != 1)
     throw ConfigError(where + ": partial_rotary_factor", fmt::format("{}", rotated), "1");
   return out;
+}
+
+DecoderBlock load_llama_block(WeightLoader& loader, const LlamaConfig& config,
+                              const LlamaNames& names, std::int64_t layer) {
+  const DecoderShape& shape = config.shape;
+  const std::int64_t query_width = shape.heads * shape.head_dim;
+  const std::int64_t key_width = shape.kv_heads * shape.head_dim;
+  const std::string name = fmt::format("{}{}.", names.layers, layer);
+  const std::array<LinearPart, 3> qkv = {LinearPart{name + names.q, query_width},
+                                         LinearPart{name + names.k, key_width},
+                                         LinearPart{name + names.v, key_width}};
+  DecoderBlock block;
+  block.attention_norm =
+      loader.norm(name + names.attention_norm, shape.width, NormKind::kRms, config.eps);
+  block.qkv = loader.linear(qkv, shape.width, config.qkv_bias);
+  block.attention_out =
+      loader.linear({name + names.attention_out, shape.width}, query_width, config.out_bias);
+  block.attention_scale = 1 / std::sqrt(static_cast<double>(shape.head_dim));
+  block.mlp_norm = loader.norm(name + names.mlp_norm, shape.width, NormKind::kRms, config.eps);
+  block.mlp.activation = Activation::kSilu;
+  block.mlp.gate = loader.linear({name + names.gate, shape.inner}, shape.width, config.mlp_bias);
+  block.mlp.up = loader.linear({name + names.up, shape.inner}, shape.width, config.mlp_bias);
+  block.mlp.down = loader.linear({name + names.down, shape.width}, shape.inner, config.mlp_bias);
+  loader.end_block();
+  return block;
 }
 
 Decoder load_llama_decoder(const Checkpoint& checkpoint, const LlamaConfig& config,

@@ -54,6 +54,10 @@ struct LlamaDialect {
 LlamaConfig parse_llama_config(const Json& config, const LlamaDialect& dialect,
                                const std::string& where);
 
+// Takes the tensors of one layer.
+DecoderBlock load_llama_block(WeightLoader& loader, const LlamaConfig& config,
+                              const LlamaNames& names, std::int64_t layer);
+
 // Takes every tensor of the checkpoint. Throws DataError for tensors that do not fit `config`.
 Decoder load_llama_decoder(const Checkpoint& checkpoint, const LlamaConfig& config,
                            const LlamaNames& names, const Compute& compute);

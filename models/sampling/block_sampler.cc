@@ -111,8 +111,10 @@ class BlockLoop {
     const auto rows = std::min<std::int64_t>(context.options.batch_size, std::ssize(prompts));
     slots_.resize(static_cast<std::size_t>(rows));
     const BlockSampleOptions& options = context.options;
-    decoder_ = model.new_decoder({rows, context.block_size, longest_row(), options.cache,
-                                  options.stale_keys, options.slice_start, options.guidance});
+    decoder_ = model.new_decoder(
+        {rows, context.block_size, longest_row(), options.cache, options.stale_keys,
+         options.slice_start, options.guidance,
+         options.hooks.refresh != nullptr && options.hooks.refresh->reads_hidden()});
   }
 
   void run() {
@@ -167,10 +169,13 @@ class BlockLoop {
       parts_.push_back(logits.first(size));
       logits = logits.subspan(size);
     }
-    if (context_.options.hooks.refresh != nullptr)
+    if (context_.options.hooks.refresh != nullptr) {
+      const std::vector<std::int64_t> rows(active_.begin(), active_.end());
+      context_.options.hooks.refresh->begin(*decoder_, rows);
       reveal_one_by_one();
-    else
+    } else {
       reveal_all(std::numeric_limits<std::int64_t>::max());
+    }
     for (const std::size_t s : active_) slots_[s].row->finish_step();
   }
 

@@ -34,6 +34,15 @@ class Refresh {
  public:
   virtual ~Refresh() = default;
 
+  // Reads the decoder's hidden states: it has to keep them (DecoderOptions::keeps_hidden).
+  virtual bool reads_hidden() const { return false; }
+
+  // A pass has been made, for these rows of the decoder.
+  virtual void begin(BlockDecoder& decoder, std::span<const std::int64_t> rows) {
+    (void)decoder;
+    (void)rows;
+  }
+
   // After each reveal of a step but its last, for all rows of the pass that have more to reveal.
   virtual void refresh(std::span<RefreshRow> rows) = 0;
 };

@@ -12,6 +12,7 @@
 #include "models/block_decoder.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/weights.h"
+#include "models/runtime.h"
 #include "tests/support/data.h"
 
 namespace dlm::testing {
@@ -21,6 +22,7 @@ using Ids = std::vector<std::int64_t>;
 class CanvasFixture {
  public:
   explicit CanvasFixture(const std::string& name) : folder_(data_path("fixtures/" + name)) {
+    set_threads(1);  // networks this small gain nothing from more
     for (const TensorView& view : open_safetensors(folder_ + "/expected.safetensors"))
       expected_[view.name] = as_tensor(view);
   }
