@@ -81,9 +81,13 @@ std::string why_not_onednn(at::Device device, at::ScalarType dtype) {
 
 LinearBackend resolve_linear_backend(const std::string& name, at::Device device,
                                      at::ScalarType dtype) {
-  const std::array<std::string, 3> known = {"auto", "aten", "onednn"};
+  const std::array<std::string, 4> known = {"auto", "aten", "onednn", "mapped"};
   if (name == "aten")
     return LinearBackend::kAten;
+  if (name == "mapped" && !device.is_cpu())
+    throw ConfigError("linear_backend", name, "auto or aten: a file is mapped for the CPU only");
+  if (name == "mapped")
+    return LinearBackend::kMapped;
   if (name != "auto" && name != "onednn")
     throw unknown_name("linear_backend", name, known);
   const std::string obstacle = why_not_onednn(device, dtype);

@@ -18,11 +18,14 @@
 
 namespace dlm {
 
-enum class LinearBackend { kAten, kOneDnn };
+// kMapped computes as kAten and leaves weights in the checkpoint's file where their dtype is the
+// one computed in: they are read when a pass needs them, and not checked for NaN before. For models
+// that fill most of the machine's memory; slower, as each product lays out its weights anew.
+enum class LinearBackend { kAten, kOneDnn, kMapped };
 
-// "aten", "onednn", or "auto": kOneDnn where this libtorch and CPU can pack weights of `dtype` with
-// it, else kAten. A fixed rule, so that a run that resumes computes as it did before. Throws
-// ConfigError for another name, and for "onednn" where it cannot compute.
+// "aten", "onednn", "mapped", or "auto": kOneDnn where this libtorch and CPU can pack weights of
+// `dtype` with it, else kAten. A fixed rule, so that a run that resumes computes as it did before.
+// Throws ConfigError for another name, and for "onednn" where it cannot compute.
 LinearBackend resolve_linear_backend(const std::string& name, at::Device device,
                                      at::ScalarType dtype);
 
