@@ -34,9 +34,11 @@ std::vector<Row> model_rows() {
        one_of({"f32", "bf16", "f16"}), Identity::kPart},
       {"device", 0, "cpu, cuda or cuda:N",
        Get<std::string>([](RunSpec & s) -> auto& { return s.device; }), any(), Identity::kPart},
-      {"linear_backend", 0, "matrix products by aten or onednn; auto = a fixed rule (see doctor)",
+      {"linear_backend", 0,
+       "matrix products by aten, onednn or our own loops (panels); auto = a fixed rule (see "
+       "doctor)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.linear_backend; }),
-       one_of({"auto", "aten", "onednn"}), Identity::kPart},
+       one_of({"auto", "aten", "onednn", "panels"}), Identity::kPart},
       {"tokenizer", 0, "tokenizer folder, or data:FOLDER; empty = in the model folder",
        Get<std::string>([](RunSpec & s) -> auto& { return s.tokenizer; }), any(), Identity::kNot},
       {"parameterization", 0, "what a diffusion transformer's output means; auto = by its config",
