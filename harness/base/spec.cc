@@ -35,11 +35,11 @@ std::vector<Row> model_rows() {
       {"device", 0, "cpu, cuda or cuda:N",
        Get<std::string>([](RunSpec & s) -> auto& { return s.device; }), any(), Identity::kPart},
       {"linear_backend", 0,
-       "matrix products by aten or onednn; auto = a fixed rule (see doctor); mapped: by aten from "
-       "the "
-       "mapped file, for models about as large as the memory",
+       "matrix products by aten, onednn or our own loops (panels); auto = a fixed rule (see "
+       "doctor); "
+       "mapped: by aten from the mapped file, for models about as large as the memory",
        Get<std::string>([](RunSpec & s) -> auto& { return s.linear_backend; }),
-       one_of({"auto", "aten", "onednn", "mapped"}), Identity::kPart},
+       one_of({"auto", "aten", "onednn", "panels", "mapped"}), Identity::kPart},
       {"tokenizer", 0, "tokenizer folder, or data:FOLDER; empty = in the model folder",
        Get<std::string>([](RunSpec & s) -> auto& { return s.tokenizer; }), any(), Identity::kNot},
       {"parameterization", 0,
