@@ -17,6 +17,7 @@
 #include "models/adjust_layer.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/dream.h"
+#include "models/runtime.h"
 #include "models/sampling/block_sampler.h"
 #include "tests/models/canvas/random_canvas.h"
 #include "tests/support/data.h"
@@ -29,6 +30,7 @@ using Ids = std::vector<std::int64_t>;
 class AdjustTest : public ::testing::Test {
  protected:
   AdjustTest() {
+    set_threads(1);  // networks this small gain nothing from more
     write_random_dream(folder_.path());
     const Checkpoint checkpoint = Checkpoint::open(folder_.path());
     base_ = load_dream(checkpoint, {});
