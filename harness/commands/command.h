@@ -31,6 +31,7 @@ int list_command(const Arguments& args);
 int show_command(const Arguments& args);
 int export_command(const Arguments& args);
 int schedule_command(const Arguments& args);
+int gradient_command(const Arguments& args);
 int cost_command(const Arguments& args);
 int law_command(const Arguments& args);
 int score_command(const Arguments& args);

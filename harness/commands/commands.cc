@@ -19,6 +19,8 @@ std::span<const Command> all_commands() {
       Command{"export", "stored rows as CSV or JSON lines", export_command},
       Command{"schedule", "variance of the NELBO over clipped noise intervals, and the best one",
               schedule_command},
+      Command{"gradient", "variance of a checkpoint's training gradient, by the draw of noise",
+              gradient_command},
       Command{"cost", "passes that two estimators need for the same error", cost_command},
       Command{"law", "exact distance of a sampler's text from the joint law", law_command},
       Command{"score", "score text that was produced elsewhere", score_command},

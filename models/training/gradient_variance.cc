@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "harness/base/error.h"
+#include "harness/base/stats.h"
 #include "models/transformer/inference_scope.h"
 
 namespace dlm {
@@ -24,19 +25,28 @@ GradientVariance gradient_variance(Trainable& network, std::span<const TrainBatc
     throw ConfigError("batches", fmt::format("{}", batches.size()), "at least 2");
   const InferenceScope scope;
   const std::span<Parameter> parameters = network.parameters();
-  std::vector<at::Tensor> means;
+  std::vector<at::Tensor> means, first_of_pair;
   for (const Parameter& parameter : parameters) {
     parameter.gradient.zero_();
     means.push_back(at::zeros_like(parameter.gradient));
+    first_of_pair.push_back(at::zeros_like(parameter.gradient));
   }
   GradientVariance out;
+  std::vector<double> pairs;
   for (const TrainBatch& batch : batches) {
     network.accumulate_gradients(batch, 1);
     out.batches += 1;
     const auto count = static_cast<double>(out.batches);
+    const bool ends_pair = out.batches % 2 == 0;
+    if (ends_pair)
+      pairs.push_back(0);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
-      // Welford's update of the mean and of the sum of squares about it.
       at::Tensor& gradient = parameters[i].gradient;
+      if (ends_pair)
+        pairs.back() += square_sum(first_of_pair[i].sub_(gradient)) / 2;
+      else
+        first_of_pair[i].copy_(gradient);
+      // Welford's update of the mean and of the sum of squares about it.
       gradient.sub_(means[i]);
       means[i].add_(gradient, 1 / count);
       out.variance += square_sum(gradient) * (count - 1) / count;
@@ -44,6 +54,8 @@ GradientVariance gradient_variance(Trainable& network, std::span<const TrainBatc
     }
   }
   out.variance /= static_cast<double>(out.batches - 1);
+  if (pairs.size() >= 2)
+    out.std_error = mean_estimate(pairs).std_error;
   for (const at::Tensor& mean : means) out.mean_square += square_sum(mean);
   return out;
 }

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "harness/base/text.h"
+#include "tests/models/dit/random_dit.h"
 #include "tests/support/data.h"
 #include "tests/support/process.h"
 #include "tests/support/stored_tensors.h"
@@ -179,6 +180,25 @@ TEST_F(Diffusion, ScheduleFindsTheIntervalAndCostTheGain) {
   cost.insert(cost.end(), {"-n", "10", "--repeats", "20"});
   expect_runs(cost, "cost");
   EXPECT_GT(numbers("select value from metric where metric='passes_ratio'").front(), 10);
+}
+
+TEST_F(Diffusion, GradientMeasuresEveryDrawOfNoise) {
+  const TemporaryFolder folder;
+  write_random_dit(folder.file("model"), {.layers = 1, .prefix = ""});
+  const Words args{"--model",      folder.file("model"),
+                   "--task",       "draws:markov?v=12&seed=1&documents=64&length=48",
+                   "--block-size", "4",
+                   "-b",           "8"};
+  expect_runs(args, "gradient");
+  const auto variance = [&](const std::string& draw) {
+    return numbers("select value from metric where metric='gradient_variance' and variant='" +
+                   draw + "'")
+        .at(0);
+  };
+  for (const char* draw : {"published", "independent", "permuted"})
+    EXPECT_LT(variance("counts"), variance(draw)) << draw;
+  EXPECT_EQ(column("select count(*) from metric where metric='gradient_variance' and se_data > 0"),
+            Words{"4"});
 }
 
 TEST_F(Diffusion, LawOfASamplerIsTheJointAtOneTokenAStep) {

@@ -267,6 +267,9 @@ TEST(GradientVariance, IsThatOfTheGradients) {
   const GradientVariance measured = gradient_variance(*network, batches);
   EXPECT_NEAR(measured.variance, expected, 1e-5 * expected);
   EXPECT_EQ(measured.batches, 5);
+  const double pairs[] = {(all[0] - all[1]).square().sum().item().toDouble() / 2,
+                          (all[2] - all[3]).square().sum().item().toDouble() / 2};
+  EXPECT_NEAR(measured.std_error.value(), std::abs(pairs[0] - pairs[1]) / 2, 1e-5 * expected);
   const double norm = stacked.mean(0).square().sum().item().toDouble();
   EXPECT_NEAR(measured.mean_square, norm, 1e-5 * norm);
   EXPECT_THROW(gradient_variance(*network, std::span(batches).first(1)), ConfigError);
