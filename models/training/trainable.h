@@ -9,6 +9,7 @@
 
 #include "harness/base/json.h"
 #include "harness/base/record.h"
+#include "models/diffusion/clipped_schedule.h"
 
 namespace dlm {
 
@@ -32,13 +33,6 @@ struct BatchLoss {
   PassCounts counts;
 };
 
-// Noise levels t are drawn from [low, high] and the loss keeps the weights of the schedule (clipped
-// schedules; Arriola et al. 2025, section 4).
-struct NoiseInterval {
-  double low = 0;
-  double high = 1;
-};
-
 class Trainable {
  public:
   virtual ~Trainable() = default;
@@ -53,6 +47,7 @@ class Trainable {
   // The loss without gradients and without dropout; noise as of the batch's example numbers.
   virtual BatchLoss evaluate(const TrainBatch& batch) = 0;
 
+  // Noise levels t are drawn from [low, high], and the loss keeps the weights of the schedule.
   virtual void set_noise_interval(NoiseInterval interval) = 0;
 
   // config.json of the folder that load_model reads the trained weights from.
