@@ -36,6 +36,7 @@ class CommandOptions {
   CommandOptions& value(const std::string& name,
                         const std::string& help);  // may be given more than once
   CommandOptions& fields(SpecPart part);
+
   // The rows of another table of settings; field_texts has those that were given.
   template <class Spec>
   CommandOptions& fields(const FieldTable<Spec>& table) {
@@ -45,6 +46,7 @@ class CommandOptions {
                    field_text(field.get(defaults))});
     return *this;
   }
+
   CommandOptions& positionals(std::size_t most);
 
   // Nothing where --help was asked for (it is printed to stdout then). Throws ConfigError.
@@ -52,6 +54,7 @@ class CommandOptions {
 
  private:
   struct Tables;
+
   struct Setting {
     std::string key;
     char short_option;

@@ -115,8 +115,8 @@ class Store {
 
   // One transaction; replaces points of the same metric and step. The run must have been begun
   // here.
-  void add_curve(std::string_view run_id, std::span<const CurvePoint> curve);
-  std::vector<CurvePoint> curve(std::string_view run_id);  // by metric, then step
+  void add_curve(std::string_view run_id, std::span<const TrainingPoint> curve);
+  std::vector<TrainingPoint> curve(std::string_view run_id);  // by metric, then step
 
   // The run must have been begun here; it is free for others afterwards.
   void finish_run(std::string_view run_id, const RunEnd& end);

@@ -6,7 +6,7 @@
 
 namespace dlm {
 
-struct CurvePoint {
+struct TrainingPoint {
   std::int64_t step = 0;
   std::string metric;
   double value = 0;

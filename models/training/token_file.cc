@@ -1,5 +1,6 @@
 #include "models/training/token_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -98,12 +99,17 @@ void check(const std::string& path, const TokenFile& file) {
 
 }  // namespace
 
-std::optional<double> TokenFile::nats_per_token() const {
-  const std::int64_t tokens =
-      std::ssize(ids) - (first_token == "given" ? std::ssize(lengths) : std::int64_t{0});
-  if (nats.empty() || tokens < 1)
+std::optional<double> TokenFile::nats_per_token(std::int64_t limit) const {
+  const std::int64_t n = limit > 0 ? std::min(limit, documents()) : documents();
+  std::int64_t tokens = 0;
+  double sum = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n) && i < nats.size(); ++i) {
+    tokens += lengths[i] - (first_token == "given" ? 1 : 0);
+    sum += nats[i];
+  }
+  if (tokens == 0)
     return std::nullopt;
-  return std::accumulate(nats.begin(), nats.end(), 0.0) / static_cast<double>(tokens);
+  return sum / static_cast<double>(tokens);
 }
 
 void write_token_file(const std::string& path, const TokenFile& file) {

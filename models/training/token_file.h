@@ -24,8 +24,9 @@ struct TokenFile {
 
   std::int64_t documents() const { return std::ssize(lengths); }
 
-  // Nats a token over all documents, a given first token not counted; nothing without nats.
-  std::optional<double> nats_per_token() const;
+  // Nats a token over the first `limit` documents (0 = all), a given first token not counted;
+  // nothing without nats.
+  std::optional<double> nats_per_token(std::int64_t limit = 0) const;
 };
 
 // Whole or not at all. Throws DataError where it cannot be written, InternalError for lengths that

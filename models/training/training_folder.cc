@@ -32,11 +32,17 @@ std::array<at::Tensor, 4> parts_of(const Parameter& parameter, const AdamWMoment
 
 Json progress_json(const TrainingProgress& progress) {
   Json curve = Json::array();
-  for (const CurvePoint& point : progress.curve)
+  for (const TrainingPoint& point : progress.curve)
     curve.push_back({point.step, point.metric, point.value});
-  return {{"steps", progress.steps},        {"low", progress.interval.low},
-          {"high", progress.interval.high}, {"tokens", progress.tokens},
-          {"seconds", progress.seconds},    {"curve", std::move(curve)}};
+  return {
+      {"steps", progress.steps},
+      {"low", progress.interval.low},
+      {"high", progress.interval.high},
+      {"tokens", progress.tokens},
+      {"seconds", progress.seconds},
+      {"sums",
+       {progress.sums.loss, progress.sums.nelbo, progress.sums.steps, progress.sums.nelbo_steps}},
+      {"curve", std::move(curve)}};
 }
 
 TrainingProgress parse_progress(const Json& json, const std::string& where) {
@@ -45,6 +51,12 @@ TrainingProgress parse_progress(const Json& json, const std::string& where) {
   progress.interval = {json_double(json, "low", where), json_double(json, "high", where)};
   progress.tokens = json_double(json, "tokens", where);
   progress.seconds = json_double(json, "seconds", where);
+  const Json sums = json.value("sums", Json());
+  if (!sums.is_array() || sums.size() != 4 || !sums[0].is_number() || !sums[1].is_number() ||
+      !sums[2].is_number_integer() || !sums[3].is_number_integer())
+    throw DataError(where, -1, "four numbers 'sums'", canonical_json(sums));
+  progress.sums = {sums[0].get<double>(), sums[1].get<double>(), sums[2].get<std::int64_t>(),
+                   sums[3].get<std::int64_t>()};
   if (!json.contains("curve") || !json["curve"].is_array())
     throw DataError(where, -1, "an array 'curve'", "none");
   for (const Json& point : json["curve"]) {

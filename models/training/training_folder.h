@@ -16,13 +16,20 @@
 
 namespace dlm {
 
+// Sums over the steps since the curve's last point.
+struct StepSums {
+  double loss = 0, nelbo = 0;               // nats a token
+  std::int64_t steps = 0, nelbo_steps = 0;  // a clipped interval may leave no bound to estimate
+};
+
 // Everything but tensors.
 struct TrainingProgress {
   std::int64_t steps = 0;
   NoiseInterval interval;  // in use
   double tokens = 0;       // trained on
   double seconds = 0;      // spent, of all processes
-  std::vector<CurvePoint> curve;
+  std::vector<TrainingPoint> curve;
+  StepSums sums;
 };
 
 class TrainingFolder {
