@@ -42,17 +42,17 @@ struct TrainableSpec {
   std::int64_t length = 0;      // L, the longest sequence
   std::int64_t block_size = 0;  // L' of bd3lm, a divisor of L; others do not read it
   std::int64_t mask_id = -1;    // -1: V - 1
-  bool adaln = true;            // shift, scale and gate as published; "ar" has none whatever this is
+  bool adaln = true;  // shift, scale and gate as published; "ar" has none whatever this is
 
-  double dropout = 0.1;     // after attention and after the MLP; in [0, 1), in steps of 2^-16
-  std::uint64_t seed = 1;   // of initial weights, noise and dropout
+  double dropout = 0.1;       // after attention and after the MLP; in [0, 1), in steps of 2^-16
+  std::uint64_t seed = 1;     // of initial weights, noise and dropout
   std::string dtype = "f32";  // f32, or bf16: products in bf16 with f32 weights, norms and losses
   std::int64_t head_rows = 256;  // rows whose logits are held at a time
 
   // Diffusion objectives.
   NoiseDraw noise_draw = NoiseDraw::kPermuted;
   NoiseInterval interval = {1e-3, 1};
-  bool resamples = false;  // masks are drawn again until their fraction is in the interval
+  bool resamples = false;         // masks are drawn again until their fraction is in the interval
   bool keeps_first_clean = true;  // the first token of a sequence is given, never masked
   std::int64_t strata_rows = 16;  // kPermuted, kMaskCounts: examples that share a set of strata
   PassForm pass_form = PassForm::kSinglePass;  // bd3lm
@@ -61,10 +61,8 @@ struct TrainableSpec {
 };
 
 // Weights begin as published (every norm 1, modulations and the head 0, all else uniform as
-// torch.nn.Linear has it), each tensor a function of (seed, name), or as the folder has them: of
-// the same shapes, whatever its objective. Modulations that one side lacks are dropped or begin at
-// 0 with gates of 1 where that leaves the network's function as it was.
-// Full masking at L' = 1 is the interval {1, 1}.
+// torch.nn.Linear has it), each tensor a function of (seed, name), or as the folder has them, whose
+// tensors must have the same names and shapes. Full masking at L' = 1 is the interval {1, 1}.
 //
 // Throws ConfigError for settings that do not fit each other, DataError for a folder whose tensors
 // do not fit.
