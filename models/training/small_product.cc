@@ -1,63 +1,34 @@
 #include "models/training/small_product.h"
 
-#include <cstddef>
-
 #include "models/training/clones.h"
-#include "models/transformer/simd.h"
+#include "models/transformer/row_kernels.h"
 
 namespace dlm {
-namespace {
 
-using simd::kLanes;
-using simd::Vec;
-
-// kR rows and kN vectors of sums in registers.
-template <std::size_t kR, std::size_t kN>
-DLM_KERNEL_INLINE void tile(const SmallProduct& p, std::int64_t row, std::int64_t column) {
-  constexpr auto rows = static_cast<std::int64_t>(kR);
-  constexpr auto vectors = static_cast<std::int64_t>(kN);
-  Vec sums[kR][kN];
-  float* c = p.c + row * p.c_row + column;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t n = 0; n < vectors; ++n)
-      sums[r][n] = p.adds ? simd::load(c + r * p.c_row + n * kLanes) : Vec{};
-  }
-  const float* a = p.a + row * p.a_row;
-  const float* b = p.b + column;
-  for (std::int64_t i = 0; i < p.inner; ++i, a += p.a_inner, b += p.b_row) {
-    Vec right[kN];
-    for (std::int64_t n = 0; n < vectors; ++n) right[n] = simd::load(b + n * kLanes);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const Vec left = simd::splat(a[r * p.a_row]);
-      for (std::int64_t n = 0; n < vectors; ++n) sums[r][n] += left * right[n];
+DLM_CLONED void small_product_plain(const SmallProduct& p) {
+  for (std::int64_t row = 0; row < p.rows; ++row) {
+    float* c = p.c + row * p.c_row;
+    const float* a = p.a + row * p.a_row;
+    for (std::int64_t i = 0; i < p.inner; ++i) {
+      const float left = a[i * p.a_inner];
+      const float* b = p.b + i * p.b_row;
+      if (i == 0 && !p.adds) {
+#pragma omp simd
+        for (std::int64_t n = 0; n < p.columns; ++n) c[n] = left * b[n];
+      } else {
+#pragma omp simd
+        for (std::int64_t n = 0; n < p.columns; ++n) c[n] += left * b[n];
+      }
     }
   }
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t n = 0; n < vectors; ++n)
-      simd::store(c + r * p.c_row + n * kLanes, sums[r][n]);
-  }
 }
 
-template <std::size_t kR, std::size_t kN>
-DLM_KERNEL_INLINE void strip(const SmallProduct& p, std::int64_t column) {
-  std::int64_t row = 0;
-  constexpr auto most = static_cast<std::int64_t>(kR);
-  for (; row + most <= p.rows; row += most) tile<kR, kN>(p, row, column);
-  for (; row + 4 <= p.rows; row += 4) tile<4, kN>(p, row, column);
-  for (; row < p.rows; ++row) tile<1, kN>(p, row, column);
-}
-
-}  // namespace
-
-DLM_CLONED void small_product(const SmallProduct& p) {
-  std::int64_t column = 0;
-  for (; column + 4 * kLanes <= p.columns; column += 4 * kLanes) strip<6, 4>(p, column);
-  if (column + 2 * kLanes <= p.columns) {
-    strip<12, 2>(p, column);
-    column += 2 * kLanes;
-  }
-  if (column < p.columns)
-    strip<12, 1>(p, column);
+void small_product(const SmallProduct& product) {
+  static const bool has_vectors = vector_kernels_work();
+  if (has_vectors)
+    small_product_vectors(product);
+  else
+    small_product_plain(product);
 }
 
 }  // namespace dlm

@@ -18,6 +18,11 @@ struct SmallProduct {
   bool adds = false;
 };
 
+// By the best loops that this processor has.
 void small_product(const SmallProduct& product);
+
+// By plain loops, and by those of row_kernels.h's vector_kernels_work().
+void small_product_plain(const SmallProduct& product);
+void small_product_vectors(const SmallProduct& product);
 
 }  // namespace dlm

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 
@@ -15,6 +16,15 @@
 #include "models/checkpoint/weights.h"
 
 namespace dlm::testing {
+namespace {
+
+// Threads cost networks as small as these more than they bring, and much more on a busy machine.
+[[maybe_unused]] const bool kOneThread = [] {
+  at::set_num_threads(1);
+  return true;
+}();
+
+}  // namespace
 
 TrainableSpec small_spec(const std::string& objective) {
   TrainableSpec spec;
