@@ -111,6 +111,19 @@ TEST_F(Train, WhatComesOutIsScoredAndWrites) {
   const ProcessResult written =
       dlmbench({"generate", "--model", out, "--prompt-ids", "1", "--max-new-tokens", "15"});
   EXPECT_EQ(written.code, 0) << written.err;
+  // Its weights, as those of a base model, save another training its beginning.
+  const auto first_loss = [&](const std::string& name) {
+    return query("select value from v_curve where step=1 and metric='training_nelbo' and model='" +
+                 name + "'");
+  };
+  const Strings short_training{"--steps",      "1", "--search", "false", "--resample", "false",
+                               "--block-size", "2", "--dtype",  "bf16",  "--draw",     "counts"};
+  Strings tuned = short_training, untuned = short_training;
+  tuned.insert(tuned.end(), {"--name", "tuned", "--fine-tune-from", out});
+  untuned.insert(untuned.end(), {"--name", "untuned"});
+  ASSERT_EQ(train(folder_.file("tuned"), tuned).code, 0);
+  ASSERT_EQ(train(folder_.file("untuned"), untuned).code, 0);
+  EXPECT_LT(std::stod(first_loss("tuned").substr(6)), std::stod(first_loss("untuned").substr(6)));
 }
 
 TEST_F(Train, BadRecipesAreRefused) {
@@ -119,8 +132,9 @@ TEST_F(Train, BadRecipesAreRefused) {
   expect_refused({"--learning-rate", "-1"}, {"learning_rate", "from 0 to 10"});
   expect_refused({"--objective", "gpt"}, {"objective", "ar, mdlm, sedd, bd3lm"});
   expect_refused({"--lerning-rate", "1"}, {"lerning-rate", "learning-rate"});
-  expect_refused({"--source", "tokens:/none"}, {"/none"});
-  expect_refused({"--source", "text:/none"}, {"data.tokenizer"});
+  expect_refused({"--source", "tokens:/none", "--search", "false"}, {"/none"});
+  expect_refused({"--source", "tokens:/none"}, {"noise.search", "data.validation"});
+  expect_refused({"--source", "text:/none", "--search", "false"}, {"data.tokenizer"});
   expect_refused({"--source", "draws:markov?v=8&w=1"}, {"w"});
   expect_refused({"--fine-tune-from", "/none"}, {"/none"});
   EXPECT_FALSE(std::filesystem::exists(folder_.file("refused")));

@@ -54,8 +54,8 @@ TEST(Recipe, ReadsEveryPart) {
 
 TEST(Recipe, RefusesUnknownKeysAndBadValues) {
   EXPECT_EQ(parse_refusal("learning_rat = 1\n"),
-            "r.toml: key 'learning_rat': unknown; did you mean 'learning_rate'?");
-  EXPECT_NE(parse_refusal("[model]\nwidth = 1\n").find("r.toml: key 'model.width': unknown"),
+            "r.toml: key = 'learning_rat': unknown; did you mean 'learning_rate'?");
+  EXPECT_NE(parse_refusal("[model]\nwidth = 1\n").find("r.toml: key = 'model.width': unknown"),
             std::string::npos);
   EXPECT_NE(parse_refusal("objective = 'gpt'\n").find("one of ar, mdlm, sedd, bd3lm"),
             std::string::npos);

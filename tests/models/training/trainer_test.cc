@@ -5,7 +5,8 @@
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
+#include <functional>
+#include <vector>
 
 #include <ATen/ops/equal.h>
 
@@ -25,10 +26,10 @@ namespace {
 using testing::TemporaryFolder;
 using testing::UnigramNetwork;
 
-// 64 rows of 8 ids below 5, in which id v is v + 1 times as frequent as id 0.
+// 60 rows of 8 ids below 5, in which id v is v + 1 times as frequent as id 0.
 StoredRows make_rows() {
   std::vector<std::int32_t> ids;
-  for (std::int32_t i = 0; std::ssize(ids) < 64 * 8; ++i) {
+  for (std::int32_t i = 0; i < 60 * 8; ++i) {
     constexpr std::int32_t kIds[] = {0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4};
     ids.push_back(kIds[i % 15]);
   }
@@ -38,11 +39,17 @@ StoredRows make_rows() {
 TrainRecipe make_recipe() {
   TrainRecipe recipe;
   recipe.steps = 400;
-  recipe.batch_size = 16;
+  recipe.batch_size = 15;
+  recipe.schedule = "cosine";
   recipe.learning_rate = 0.05;
   recipe.warmup_steps = 10;
   recipe.ema_decay = 0.9;
   return recipe;
+}
+
+std::vector<float> values_of(const at::Tensor& tensor) {
+  const auto* data = tensor.const_data_ptr<float>();
+  return {data, data + tensor.numel()};
 }
 
 template <class Error>
@@ -64,20 +71,21 @@ TEST(Trainer, ReachesTheEntropyOfTheRows) {
   for (int i = 0; i < 400; ++i) {
     const StepReport report = trainer.step();
     EXPECT_EQ(report.step, i + 1);
-    EXPECT_EQ(report.tokens, 16 * 8);
-    if (i == 0)
+    EXPECT_EQ(report.tokens, 15 * 8);
+    if (i == 0) {
       EXPECT_NEAR(report.loss, std::log(5), 1e-12);
+    }
     if (i >= 396)
       loss += report.loss / 4;  // an epoch: every row once
   }
   double entropy = 0;
   for (int v = 1; v <= 5; ++v) entropy -= v / 15.0 * std::log(v / 15.0);
-  EXPECT_NEAR(loss, entropy, 2e-3);
+  EXPECT_NEAR(loss, entropy, 1e-3);
 }
 
 TEST(Trainer, AccumulationIsALargerBatch) {
   std::vector<at::Tensor> ends;
-  for (const auto& [batch_size, accumulation] : {std::pair(16, 1), std::pair(4, 4)}) {
+  for (const auto& [batch_size, accumulation] : {std::pair(12, 1), std::pair(3, 4)}) {
     UnigramNetwork network(5);
     const StoredRows rows = make_rows();
     TrainRecipe recipe = make_recipe();
@@ -87,7 +95,8 @@ TEST(Trainer, AccumulationIsALargerBatch) {
     for (int i = 0; i < 20; ++i) trainer.step();
     ends.push_back(network.parameters()[0].value);
   }
-  EXPECT_LT((ends[0] - ends[1]).abs().max().item<float>(), 1e-5F);
+  for (std::size_t v = 0; v < 5; ++v)
+    EXPECT_NEAR(values_of(ends[0])[v], values_of(ends[1])[v], 1e-5);
 }
 
 TEST(Trainer, ClipsTheNormOfTheGradient) {
@@ -99,8 +108,10 @@ TEST(Trainer, ClipsTheNormOfTheGradient) {
     recipe.clip_norm = clip;
     Trainer trainer(network, rows, recipe);
     const StepReport report = trainer.step();
-    first_moments.push_back(trainer.optimizer().moments()[0].first.norm().item<double>() / 0.1 /
-                            report.gradient_norm);
+    double squares = 0;
+    for (const float m : values_of(trainer.optimizer().moments()[0].first))
+      squares += double{m} * double{m};
+    first_moments.push_back(std::sqrt(squares) / 0.1 / report.gradient_norm);
   }
   EXPECT_NEAR(first_moments[0], 1, 1e-5);
   EXPECT_LT(first_moments[1], 0.05);
@@ -114,8 +125,8 @@ TEST(Trainer, StopsWhereANumberIsNone) {
   for (int i = 0; i < 3; ++i) trainer.step();
   const at::Tensor before = network.parameters()[0].value.clone();
   network.break_gradient();
-  EXPECT_EQ(error_of<DivergedError>([&] { trainer.step(); }).substr(0, 47),
-            "step 4: the training diverged: loss 1.609437912");
+  EXPECT_EQ(error_of<DivergedError>([&] { trainer.step(); }).substr(0, 37),
+            "step 4: the training diverged: loss 1");
   EXPECT_TRUE(at::equal(network.parameters()[0].value, before));
   network.break_loss();
   EXPECT_EQ(error_of<DivergedError>([&] { trainer.step(); }), "step 4: the loss is not finite");
