@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "models/checkpoint/checkpoint.h"
+#include "models/diffusion_transformer/dit_config.h"
 #include "models/diffusion_transformer/noise.h"
 #include "models/training/network.h"
 #include "models/transformer/inference_scope.h"
@@ -123,9 +125,8 @@ class TrainedNetwork final : public Trainable {
     dropout.seed = spec_.seed;
     dropout.first_example = batch.first_example;
     const NetworkRun run = network_run(batch, plan, dropout);
-    const NetworkTensors weights = product_weights();
     const std::vector<double> terms =
-        network_backward(run, weights, scale / positions, parameters_.gradients());
+        network_backward(run, product_weights(), scale / positions, parameters_.gradients());
     BatchLoss loss = total(plan, terms, positions);
     loss.counts = network_cost(run);
     loss.counts.flops *= 3;
@@ -234,8 +235,11 @@ class TrainedNetwork final : public Trainable {
     return run;
   }
 
-  NetworkTensors product_weights() const {
-    return shape_.brain ? rounded_to_bf16(parameters_.values()) : parameters_.values();
+  const NetworkTensors& product_weights() {
+    if (!shape_.brain)
+      return parameters_.values();
+    round_to_bf16(parameters_.values(), rounded_);
+    return rounded_;
   }
 
   // As published: next-token prediction has no first position, and a given first token counts in
@@ -261,6 +265,7 @@ class TrainedNetwork final : public Trainable {
   Objective objective_;
   TrainShape shape_;
   ParameterSet parameters_;
+  NetworkTensors rounded_;  // bf16
   RotaryAngles angles_;
 };
 
@@ -272,6 +277,33 @@ NoiseDraw parse_noise_draw(const std::string& name) {
   if (at == known.end())
     throw unknown_name("noise_draw", name, known);
   return static_cast<NoiseDraw>(at - known.begin());
+}
+
+TrainableSpec spec_of_folder(const std::string& folder) {
+  const std::string where = folder + "/config.json";
+  const Json json = parse_json(Checkpoint::open(folder).config_json, where);
+  const DitConfig config = parse_dit_config(json, {}, where);
+  const bool sedd = config.parameterization == DitParameterization::kSedd;
+  if (config.time_conditioning != sedd || (sedd && config.noise != NoiseConvention::kClipped)) {
+    throw ConfigError(where, sedd ? "score entropy with smoothed noise" : "time_conditioning",
+                      "a form that can be trained: only sedd reads the noise level, clipped");
+  }
+  TrainableSpec spec;
+  if (config.causal)
+    spec.objective = "ar";
+  else if (!config.cross_attention)
+    spec.objective = sedd ? "sedd" : "mdlm";
+  spec.layers = config.shape.layers;
+  spec.width = config.shape.width;
+  spec.heads = config.shape.heads;
+  spec.cond_dim = config.cond_dim;
+  spec.vocab_size = config.shape.vocab_size;
+  spec.length = config.shape.max_length;
+  spec.block_size = config.block_size;
+  spec.mask_id = config.mask_id;
+  spec.adaln = config.adaln;
+  spec.initial_weights = folder;
+  return spec;
 }
 
 std::unique_ptr<Trainable> make_trainable(const TrainableSpec& spec) {

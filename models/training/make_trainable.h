@@ -60,6 +60,11 @@ struct TrainableSpec {
   std::string initial_weights;  // folder to begin from; empty: as the published code begins
 };
 
+// The network of a folder and the objective that its config.json tells, beginning from its weights:
+// what continues its training, or measures its gradients. All else has its default. Throws
+// ConfigError for networks that cannot be trained, DataError for a folder that is none.
+TrainableSpec spec_of_folder(const std::string& folder);
+
 // Weights begin as published (every norm 1, modulations and the head 0, all else uniform as
 // torch.nn.Linear has it), each tensor a function of (seed, name), or as the folder has them, whose
 // tensors must have the same names and shapes. Full masking at L' = 1 is the interval {1, 1}.

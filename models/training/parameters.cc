@@ -156,14 +156,23 @@ void ParameterSet::load(const std::string& folder) {
   weights.finish();
 }
 
-NetworkTensors rounded_to_bf16(const NetworkTensors& values) {
-  NetworkTensors rounded = values;
-  for (LayerTensors& layer : rounded.layers) {
-    for (at::Tensor* weight : {&layer.qkv, &layer.out, &layer.up.weight, &layer.down.weight})
-      *weight = weight->to(at::kBFloat16);
+void round_to_bf16(const NetworkTensors& values, NetworkTensors& rounded) {
+  const NetworkTensors before = std::move(rounded);
+  rounded = values;
+  const bool known = !before.layers.empty();
+  const auto round = [&](at::Tensor& weight, const at::Tensor& memory) {
+    weight = known ? memory.copy_(weight) : weight.to(at::kBFloat16);
+  };
+  const LayerTensors none;
+  for (std::size_t i = 0; i < values.layers.size(); ++i) {
+    const LayerTensors& old = known ? before.layers[i] : none;
+    LayerTensors& layer = rounded.layers[i];
+    round(layer.qkv, old.qkv);
+    round(layer.out, old.out);
+    round(layer.up.weight, old.up.weight);
+    round(layer.down.weight, old.down.weight);
   }
-  rounded.head.weight = rounded.head.weight.to(at::kBFloat16);
-  return rounded;
+  round(rounded.head.weight, before.head.weight);
 }
 
 }  // namespace dlm

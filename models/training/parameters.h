@@ -64,8 +64,8 @@ class ParameterSet {
   NetworkTensors values_, gradients_;
 };
 
-// The weights that products read, rounded to bf16; biases, norms, modulations and the embedding
-// stay f32.
-NetworkTensors rounded_to_bf16(const NetworkTensors& values);
+// The weights that products read, rounded to bf16 into `rounded`, whose memory is used again;
+// biases, norms, modulations and the embedding are those of `values`.
+void round_to_bf16(const NetworkTensors& values, NetworkTensors& rounded);
 
 }  // namespace dlm

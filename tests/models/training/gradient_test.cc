@@ -1,5 +1,8 @@
 // Gradients written by hand against automatic differentiation in f64, and against each other.
+#include <cmath>
+#include <map>
 #include <string>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
@@ -7,6 +10,9 @@
 
 #include <gtest/gtest.h>
 
+#include "harness/base/random.h"
+#include "models/training/small_product.h"
+#include "models/transformer/row_kernels.h"
 #include "tests/models/training/naive_training.h"
 #include "tests/models/training/small_network.h"
 
@@ -102,6 +108,41 @@ TEST(Gradients, ClippedIntervalsWithMasksDrawnAgainMatchAutograd) {
   spec.interval = {0.45, 0.95};
   spec.resamples = true;
   EXPECT_LT(difference_from_naive(spec, random_ids(spec, 2)), kClose);
+}
+
+// Any remainder of rows and columns, both orders of the left operand.
+TEST(SmallProduct, VectorsEqualPlainLoops) {
+  if (!vector_kernels_work())
+    GTEST_SKIP() << "no AVX-512";
+  const RandomStream stream(3, Purpose::kTest, 0);
+  std::vector<float> a(64 * 64), b(64 * 128);
+  for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(stream.normal(0, i));
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(stream.normal(1, i));
+  for (const std::int64_t columns : {16, 32, 48, 64, 112}) {
+    for (const std::int64_t rows : {1, 3, 5, 6, 13, 24, 29}) {
+      for (const bool turned : {false, true}) {
+        for (const bool adds : {false, true}) {
+          std::vector<float> plain(29 * 128, 0.5F), vectors(29 * 128, 0.5F);
+          SmallProduct product = {a.data(),
+                                  turned ? 1 : 64,
+                                  turned ? 64 : 1,
+                                  b.data(),
+                                  128,
+                                  plain.data(),
+                                  128,
+                                  rows,
+                                  columns,
+                                  37,
+                                  adds};
+          small_product_plain(product);
+          product.c = vectors.data();
+          small_product_vectors(product);
+          for (std::size_t i = 0; i < plain.size(); ++i)
+            ASSERT_NEAR(plain[i], vectors[i], 1e-4) << rows << " x " << columns;
+        }
+      }
+    }
+  }
 }
 
 TEST(Gradients, TwoPassesEqualOne) {

@@ -106,6 +106,20 @@ TEST(Trainable, BeginsFromAFolder) {
   EXPECT_THROW(make_trainable(spec), DataError);
 }
 
+TEST(Trainable, GoesOnFromAFolder) {
+  for (const std::string objective : {"ar", "mdlm", "sedd", "bd3lm"}) {
+    TrainableSpec spec = small_spec(objective);
+    spec.mask_id = 3;
+    const auto network = random_network(spec);
+    testing::save_network(*network, folder_of("goes_on"));
+    TrainableSpec found = spec_of_folder(folder_of("goes_on"));
+    EXPECT_EQ(found.objective, objective);
+    at::Tensor ids = random_ids(spec, 2);
+    ids.masked_fill_(ids.eq(3), 12);
+    EXPECT_EQ(make_trainable(found)->evaluate({ids, 1}).sum, network->evaluate({ids, 1}).sum);
+  }
+}
+
 // With gates and head of 0 the network is uniform over all tokens but the mask.
 TEST(Trainable, BeginsUniform) {
   for (const std::string objective : {"ar", "bd3lm"}) {
