@@ -11,12 +11,15 @@ namespace dlm {
 
 ModelOptions model_options(const RunSpec& spec);
 
+// Whether LoadedModel::weights_sha256 is wanted: it reads every weight once.
+enum class WeightsHash { kTake, kSkip };
+
 // Loads the run's model, or hands back the last one where its settings are the same, so that a
 // sweep loads a model once.
 class ModelCache {
  public:
   // Throws ConfigError or DataError.
-  const LoadedModel& load(const RunSpec& spec);
+  const LoadedModel& load(const RunSpec& spec, WeightsHash hash = WeightsHash::kTake);
 
   double last_load_seconds() const { return load_seconds_; }
 

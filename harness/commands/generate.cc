@@ -17,12 +17,16 @@
 #include "harness/base/text.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
+#include "harness/data_root.h"
 #include "harness/model_loading.h"
+#include "harness/whole_text_settings.h"
 #include "models/analytic_sampler.h"
 #include "models/runtime.h"
 #include "models/sampling/autoregressive.h"
 #include "models/sampling/block_sampler.h"
 #include "models/sampling/sliding_window.h"
+#include "tasks/chat_template.h"
+#include "tasks/task.h"
 
 namespace dlm {
 namespace {
@@ -46,6 +50,7 @@ struct Request {
   std::vector<std::string> texts;                // prompts
   std::optional<std::vector<std::int64_t>> ids;  // one prompt, given as ids
   std::int64_t samples = 1;
+  bool is_rendered = false;  // texts hold their special tokens
 };
 
 std::vector<std::int64_t> parse_ids(const std::string& list) {
@@ -98,6 +103,32 @@ Request read_request(const ParsedOptions& options) {
   return request;
 }
 
+// The template of the tokenizer's folder, where --chat asks for it; before a model is loaded.
+std::optional<ChatTemplate> chat_template(const ParsedOptions& options, const RunSpec& spec,
+                                          const Request& request) {
+  if (!options.has("chat")) {
+    if (options.has("system"))
+      throw ConfigError("system", options.get("system", ""), "--chat beside it");
+    return {};
+  }
+  if (request.ids)
+    throw ConfigError("chat", "on", "off for a prompt given as ids");
+  return ChatTemplate::from_folder(
+      resolve_data_path(spec.tokenizer.empty() ? spec.model : spec.tokenizer));
+}
+
+Request as_chat(const ChatTemplate& chat, const ParsedOptions& options, Request request) {
+  for (std::string& text : request.texts) {
+    std::vector<ChatMessage> messages;
+    if (options.has("system"))
+      messages.push_back({"system", options.get("system", "")});
+    messages.push_back({"user", text});
+    text = chat.render(messages, ChatTemplate::Generation::kPrompt);
+  }
+  request.is_rendered = true;
+  return request;
+}
+
 // Which sampler: the one asked for, or what the model is made for.
 bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded) {
   const std::string& name = spec.sampler.name;
@@ -110,7 +141,9 @@ bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded) {
   return name == "autoregressive";
 }
 
-std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::string& text) {
+// `is_rendered`: by a chat template, which writes the special tokens itself.
+std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::string& text,
+                                     bool is_rendered) {
   if (loaded.tokenizer == nullptr) {
     if (!text.empty())
       throw ConfigError("prompt", text,
@@ -119,6 +152,8 @@ std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::strin
   }
   const ModelInfo& info = loaded.info();
   TokenIds ids = loaded.tokenizer->encode(text);
+  if (is_rendered)
+    return ids;
   if (loaded.tokenizer->adds_bos()) {
     ids = loaded.tokenizer->with_special(std::move(ids));
   } else if (ids.empty()) {
@@ -133,7 +168,8 @@ std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::strin
 std::vector<Prompt> make_prompts(const LoadedModel& loaded, const Request& request) {
   std::vector<Prompt> prompts;
   for (std::size_t e = 0; e < request.texts.size(); ++e) {
-    const auto ids = request.ids ? *request.ids : prompt_ids(loaded, request.texts[e]);
+    const auto ids =
+        request.ids ? *request.ids : prompt_ids(loaded, request.texts[e], request.is_rendered);
     for (std::int64_t r = 0; r < request.samples; ++r) {
       prompts.push_back({ids, e, static_cast<std::uint64_t>(r)});
     }
@@ -162,8 +198,12 @@ std::vector<std::int64_t> stop_ids(const RunSpec& spec, const LoadedModel& loade
   std::int64_t eos = loaded.info().eos_id;
   if (eos < 0 && loaded.tokenizer != nullptr)
     eos = loaded.tokenizer->eos_id().value_or(-1);
-  if (eos >= 0)
-    return {eos};
+  if (eos >= 0) {
+    std::vector<std::int64_t> ids = {eos};
+    if (const std::int64_t turn = end_of_turn(loaded); turn >= 0 && turn != eos)
+      ids.push_back(turn);
+    return ids;
+  }
   if (spec.sampler.stop_at == "eos")
     throw ConfigError("stop_at", "eos",
                       "auto or length: neither the model nor a tokenizer has an end-of-text token");
@@ -180,20 +220,24 @@ GenerateOptions generate_options(const RunSpec& spec) {
   return options;
 }
 
-BlockSampleOptions block_options(const RunSpec& spec) {
+BlockSampleOptions block_options(const RunSpec& spec, const LoadedModel& loaded) {
   const SamplerSpec& sampler = spec.sampler;
   BlockSampleOptions options;
   options.block_size = spec.block_size;
   options.max_new_tokens = sampler.max_new_tokens;
-  const bool first_hitting = sampler.name == "auto" || sampler.name == kSlidingWindows;
-  options.reveal = {first_hitting ? "first_hitting" : sampler.name, sampler.tokens_per_step,
-                    sampler.steps, sampler.threshold};
+  std::string policy = sampler.name;
+  if (policy == "auto")
+    policy = default_block_sampler(loaded);
+  else if (policy == kSlidingWindows)
+    policy = "first_hitting";
+  options.reveal = {policy, sampler.tokens_per_step, sampler.steps, sampler.threshold};
   options.filter = filter_of(sampler);
   options.stop.entropy_floor = sampler.entropy_floor;
   options.past_context = sampler.past_context == "slide" ? PastContext::kSlide : PastContext::kStop;
   options.cache = sampler.cache ? ContextCache::kOn : ContextCache::kOff;
   options.batch_size = spec.batch_size;
   options.seed = spec.seed;
+  add_whole_text_settings(spec, loaded, options);
   return options;
 }
 
@@ -252,8 +296,9 @@ std::vector<Written> write_texts(const RunSpec& spec, const LoadedModel& loaded,
       texts.push_back(written(out));
     return texts;
   }
-  BlockSampleOptions options = block_options(spec);
+  BlockSampleOptions options = block_options(spec, loaded);
   options.stop.stop_ids = stops;
+  const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
   const bool windows = spec.sampler.name == kSlidingWindows;
   const auto samples = windows ? sample_sliding_windows(*loaded.denoiser, prompts, options)
                                : sample_blocks(*loaded.denoiser, prompts, options);
@@ -293,6 +338,8 @@ int generate_command(const Arguments& args) {
       .value("prompt-ids", "one prompt as token ids separated by commas; the mask id is filled in")
       .value("samples", "continuations of each prompt (default 1)")
       .flag("ignore-eos", "go on after the end-of-text token")
+      .flag("chat", "each prompt is a user's turn, through the chat template of the model's folder")
+      .value("system", "with --chat: the system's turn before it")
       .value("output,o", "text (default) or jsonl")
       .fields(SpecPart::kGenerate);
   const auto options = cli.parse(args);
@@ -304,9 +351,12 @@ int generate_command(const Arguments& args) {
   const RunSpec spec = spec_from(*options);
   set_threads(spec.threads);
   const Request request = read_request(*options);
+  const std::optional<ChatTemplate> chat = chat_template(*options, spec, request);
   ModelCache cache;
-  const LoadedModel& loaded = cache.load(spec);
-  const auto prompts = make_prompts(loaded, request);
+  const bool names_base = !spec.sampler.adjust.empty();
+  const LoadedModel& loaded =
+      cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
+  const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
   const PassCounts before = counts_of(loaded);
   const auto outs =
       write_texts(spec, loaded, prompts, stop_ids(spec, loaded, options->has("ignore-eos")));
@@ -319,7 +369,8 @@ int generate_command(const Arguments& args) {
     tokens += std::ssize(outs[i].fresh);
   }
   const PassCounts counts = counts_of(loaded) - before;
-  log_info("{} tokens in {} passes ({:.3g} GFLOP)", tokens, counts.passes, counts.flops / 1e9);
+  log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
+           counts.flops / 1e9, cache.last_load_seconds());
   return kExitOk;
 }
 
