@@ -1,12 +1,25 @@
 # The two commands of this project: `make run` (build, then the default suite) and `make test`.
 # `make build` stops after building build/release/dlmbench.
-.PHONY: run build test setup configure-release configure-asan test-asan format format-check clean
+.PHONY: run build test zoo setup configure-release configure-asan test-asan format format-check clean
 
 BUILD := build/release
 export DLMBENCH_DATA ?= $(abspath ../shared)
 
 run: build
 	$(BUILD)/dlmbench run
+
+# Trains the models of models/zoo anew, two at a time, into build/zoo: draw the text first (the source is a network, so
+# its entropy is known), then every recipe.
+ZOO := build/zoo
+DRAW = $(BUILD)/dlmbench draw --model data:checkpoints/stories260K/hf --length 128 --batch-size 128
+zoo: build
+	@mkdir -p $(ZOO)
+	@test -e $(ZOO)/stories-train.tokens.safetensors || \
+	  $(DRAW) --documents 65536 --seed 1 --to $(ZOO)/stories-train.tokens.safetensors
+	@test -e $(ZOO)/stories-validation.tokens.safetensors || \
+	  $(DRAW) --documents 512 --seed 3 --to $(ZOO)/stories-validation.tokens.safetensors
+	@ls models/recipes/stories-*.toml | xargs -P 2 -I RECIPE sh -c \
+	  '$(BUILD)/dlmbench train RECIPE --threads 1 --out $(ZOO)/$$(basename RECIPE .toml) --db $(ZOO)/training.db'
 
 setup:
 	@harness/setup/setup.sh

@@ -72,23 +72,21 @@ CommandOptions& CommandOptions::value(const std::string& name, const std::string
 }
 
 CommandOptions& CommandOptions::fields(SpecPart part) {
-  const RunSpec defaults;
-  part_ = part;
-  for (const auto& field : run_fields(part).fields()) {
-    std::string name = field_flag(field.key);
-    names_.push_back(name);
-    if (field.short_option != 0)
-      name += fmt::format(",{}", field.short_option);
-    const std::string fallback = field_text(field.get(defaults));
-    std::string help = field.help;
-    if (!field.limits.choices.empty()) {
-      help += fmt::format(" [{}]", fmt::join(field.limits.choices, "|"));
-    }
-    if (!fallback.empty())
-      help += fmt::format(" (default {})", fallback);
-    tables_->fields.add_options()(name.c_str(), po::value<std::string>(), help.c_str());
-  }
-  return *this;
+  return fields(run_fields(part));
+}
+
+void CommandOptions::add_setting(const Setting& setting) {
+  std::string name = field_flag(setting.key);
+  names_.push_back(name);
+  keys_[name] = setting.key;
+  if (setting.short_option != 0)
+    name += fmt::format(",{}", setting.short_option);
+  std::string help = setting.help;
+  if (!setting.choices.empty())
+    help += fmt::format(" [{}]", fmt::join(setting.choices, "|"));
+  if (!setting.fallback.empty())
+    help += fmt::format(" (default {})", setting.fallback);
+  tables_->fields.add_options()(name.c_str(), po::value<std::string>(), help.c_str());
 }
 
 CommandOptions& CommandOptions::positionals(std::size_t most) {
@@ -130,7 +128,7 @@ std::unique_ptr<ParsedOptions> CommandOptions::parse(const std::vector<std::stri
     if (name == "positional") {
       parsed->positionals = value.as<Texts>();
     } else if (tables_->fields.find_nothrow(name, false) != nullptr) {
-      parsed->field_texts.emplace_back(run_fields(part_).at(name).key, value.as<std::string>());
+      parsed->field_texts.emplace_back(keys_.at(name), value.as<std::string>());
     } else if (const auto* texts = boost::any_cast<Texts>(&value.value())) {
       parsed->values[name] = *texts;
     } else {

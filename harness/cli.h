@@ -36,6 +36,17 @@ class CommandOptions {
   CommandOptions& value(const std::string& name,
                         const std::string& help);  // may be given more than once
   CommandOptions& fields(SpecPart part);
+
+  // The rows of another table of settings; field_texts has those that were given.
+  template <class Spec>
+  CommandOptions& fields(const FieldTable<Spec>& table) {
+    const Spec defaults;
+    for (const Field<Spec>& field : table.fields())
+      add_setting({field.key, field.short_option, field.help, field.limits.choices,
+                   field_text(field.get(defaults))});
+    return *this;
+  }
+
   CommandOptions& positionals(std::size_t most);
 
   // Nothing where --help was asked for (it is printed to stdout then). Throws ConfigError.
@@ -43,10 +54,21 @@ class CommandOptions {
 
  private:
   struct Tables;
+
+  struct Setting {
+    std::string key;
+    char short_option;
+    std::string help;
+    std::vector<std::string> choices;
+    std::string fallback;  // its default; may be empty
+  };
+
+  void add_setting(const Setting& setting);
+
   std::string usage_, text_;
   std::vector<std::string> names_;
+  std::map<std::string, std::string> keys_;  // of settings, by option
   std::size_t most_positionals_ = 0;
-  SpecPart part_ = SpecPart::kAll;
   std::unique_ptr<Tables> tables_;
 };
 

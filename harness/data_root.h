@@ -1,5 +1,6 @@
 // Where named data sets and reference files are: below the folder that DLMBENCH_DATA names (default
-// ../shared).
+// ../shared). Where the models are that this project trained: below the folder that DLMBENCH_ZOO
+// names (default models/zoo).
 #pragma once
 
 #include <string>
@@ -11,7 +12,9 @@ std::string data_root();
 
 bool has_data_root();
 
-// "data:checkpoints/x" -> DATA_ROOT/data/checkpoints/x; any other path as it is.
+bool has_zoo();
+
+// "data:checkpoints/x" -> DATA_ROOT/data/checkpoints/x, "zoo:x" -> ZOO/x; any other path as it is.
 std::string resolve_data_path(std::string_view path);
 
 }  // namespace dlm

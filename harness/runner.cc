@@ -80,7 +80,7 @@ std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan)
   if (spec.metrics != std::vector<std::string>{"auto"})
     return spec.metrics;
   std::vector<std::string> names = {"nll", "perplexity"};
-  if (plan.task_kind != "draws")
+  if (plan.task_kind != "draws" && plan.task_kind != "tokens")
     names.insert(names.end(), {"bits_per_byte", "word_perplexity"});
   if (plan.entropy_per_token)
     names.insert(names.end(), {"entropy", "nll_minus_entropy"});

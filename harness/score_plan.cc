@@ -1,7 +1,6 @@
 #include "harness/score_plan.h"
 
 #include <algorithm>
-#include <exception>
 #include <span>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +12,8 @@
 #include "harness/draws.h"
 #include "harness/estimator_settings.h"
 #include "harness/score_loop.h"
+#include "harness/token_task.h"
+#include "harness/tokenized_text.h"
 #include "harness/window_settings.h"
 #include "tasks/presets.h"
 #include "tasks/text_task.h"
@@ -24,6 +25,7 @@ namespace {
 struct Source {
   ScorePlan plan;  // without units
   std::vector<TokenizedDocument> documents;
+  std::string first_token = "scored";  // how it is in plan.entropy_per_token: clean or scored
 };
 
 Source drawn_source(const RunSpec& spec) {
@@ -46,26 +48,19 @@ Source drawn_source(const RunSpec& spec) {
   return source;
 }
 
-// Tokenises in parallel; the first failure, in document order, is thrown.
-std::vector<TokenizedDocument> tokenize_all(const std::vector<Document>& documents,
-                                            const Tokenizer& tokenizer) {
-  const auto count = static_cast<std::int64_t>(documents.size());
-  std::vector<TokenizedDocument> tokenized(documents.size());
-  std::vector<std::exception_ptr> failures(documents.size());
-#pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    try {
-      tokenized[at] = tokenized_document(documents[at], tokenizer.encode(documents[at].text));
-    } catch (...) {
-      failures[at] = std::current_exception();
-    }
-  }
-  for (const auto& failure : failures) {
-    if (failure)
-      std::rethrow_exception(failure);
-  }
-  return tokenized;
+Source token_source(const RunSpec& spec) {
+  const std::string path = token_file_path(spec.task);
+  const TokenFile file = read_token_file(path);
+  Source source;
+  source.plan.task_name = file_stem(path);
+  source.plan.task_kind = "tokens";
+  source.plan.data_sha256 = sha256_hex_of_file(path);
+  source.plan.task_config_json =
+      canonical_json({{"source", file.source}, {"first_token", file.first_token}});
+  source.documents = token_documents(file, spec.limit);
+  source.plan.entropy_per_token = file.nats_per_token(spec.limit);
+  source.first_token = file.first_token == "given" ? "clean" : "scored";
+  return source;
 }
 
 Source text_source(const RunSpec& spec, const LoadedModel& model) {
@@ -74,7 +69,7 @@ Source text_source(const RunSpec& spec, const LoadedModel& model) {
   if (model.tokenizer == nullptr) {
     throw ConfigError("task", spec.task,
                       "this model has no tokenizer: --tokenizer names a folder; an exact world "
-                      "takes draws:WORLD");
+                      "takes draws:WORLD, any model tokens:FILE");
   }
   const std::string detokenizer = spec.detokenizer == "auto" ? "" : spec.detokenizer;
   const TextTask task = make_text_task({spec.task, detokenizer, spec.limit}, data_root());
@@ -84,7 +79,7 @@ Source text_source(const RunSpec& spec, const LoadedModel& model) {
   source.plan.task_version = task.info().version;
   source.plan.data_sha256 = task.info().data_sha256;
   source.plan.task_config_json = task.info().config;
-  source.documents = tokenize_all(task.documents(), *model.tokenizer);
+  source.documents = tokenize_documents(task.documents(), *model.tokenizer);
   return source;
 }
 
@@ -176,6 +171,12 @@ void log_what_is_left_out(const RunSpec& given, const RunSpec& settings, const S
     log_info("the first token of a chunk is conditioned on: this model reads left to right");
 }
 
+Source find_source(const RunSpec& settings, const LoadedModel& model) {
+  if (is_draws_task(settings.task))
+    return drawn_source(settings);
+  return is_token_task(settings.task) ? token_source(settings) : text_source(settings, model);
+}
+
 void check_not_empty(const RunSpec& spec, const ScorePlan& plan) {
   if (plan.counts.tokens == 0)
     throw ConfigError("task", spec.task, "nothing to score: no document has a token");
@@ -192,8 +193,7 @@ void check_not_empty(const RunSpec& spec, const ScorePlan& plan) {
 
 ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
   const RunSpec settings = with_preset(spec);
-  Source source =
-      is_draws_task(settings.task) ? drawn_source(settings) : text_source(settings, model);
+  Source source = find_source(settings, model);
   ScorePlan plan = std::move(source.plan);
   plan.n_docs = static_cast<std::int64_t>(source.documents.size());
   const WindowOptions options = window_settings(
@@ -201,11 +201,11 @@ ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
   WindowPlan windows = plan_windows(source.documents, options);
   plan.units = std::move(windows.units);
   plan.skipped_units = windows.skipped_units;
-  if (!options.scores_first_token)
-    plan.entropy_per_token.reset();  // it is that of whole documents
   plan.counts = windows.counts;
   plan.windows = options;
   plan.first_token = options.scores_first_token ? "scored" : "clean";
+  if (plan.first_token != source.first_token)
+    plan.entropy_per_token.reset();  // it is that of other tokens
   check_not_empty(spec, plan);
   log_what_is_left_out(spec, settings, plan);
   for (const ScoringUnit& unit : plan.units) plan.scored_tokens += unit.scored_tokens();

@@ -31,16 +31,16 @@ SweepAxis axis_of(const Field<RunSpec>& field, const Json& value) {
 
 void add_settings(const Json& table, const std::string& source, SuiteEntry& entry) {
   for (const auto& [key, value] : flatten(table)) {
-    if (key == "needs_data") {
+    if (key == "needs_data" || key == "needs_zoo") {
       if (!value.is_boolean())
-        throw ConfigError(source + ": needs_data", canonical_json(value), "must be true or false");
-      entry.needs_data = value.get<bool>();
+        throw ConfigError(source + ": " + key, canonical_json(value), "must be true or false");
+      (key == "needs_data" ? entry.needs_data : entry.needs_zoo) = value.get<bool>();
       continue;
     }
     const Field<RunSpec>* field = run_fields().find(key);
     if (field == nullptr) {
       std::vector<std::string> known = run_fields().keys();
-      known.emplace_back("needs_data");
+      known.insert(known.end(), {"needs_data", "needs_zoo"});
       throw unknown_name(source + ": key", key, known);
     }
     entry.axes = with_overrides(std::move(entry.axes), {axis_of(*field, value)});

@@ -6,7 +6,7 @@
 //   [[run]]               # lists multiply
 //   model = "data:checkpoints/stories260K/hf"
 //   task = ["tinystories", "wikitext2"]
-//   needs_data = true     # skipped with a line where DLMBENCH_DATA is absent
+//   needs_data = true     # skipped with a line where DLMBENCH_DATA is absent; needs_zoo alike
 #pragma once
 
 #include <string>
@@ -20,6 +20,7 @@ namespace dlm {
 struct SuiteEntry {
   std::vector<SweepAxis> axes;  // defaults included; later ones of the same key win
   bool needs_data = false;
+  bool needs_zoo = false;  // the models that this project trained (data_root.h)
 };
 
 struct Suite {

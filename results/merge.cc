@@ -179,6 +179,7 @@ void copy_run(Database& target, const SourceRun& run, const Decision& decision) 
         "FROM src.sample WHERE run_id=?)",
         "INSERT INTO main.sample SELECT * FROM src.sample WHERE run_id=?",
         "INSERT INTO main.metric SELECT * FROM src.metric WHERE run_id=?",
+        "INSERT INTO main.curve SELECT * FROM src.curve WHERE run_id=?",
         "INSERT INTO main.timing SELECT * FROM src.timing WHERE run_id=?",
         "INSERT OR IGNORE INTO main.tag SELECT * FROM src.tag WHERE run_id=?"})
     target.prepare(sql).bind_all(run.run_id).run();

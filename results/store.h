@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/base/curve.h"
 #include "harness/base/record.h"
 #include "results/run_lock.h"
 #include "results/sqlite.h"
@@ -111,6 +112,11 @@ class Store {
   void add_estimates(std::string_view run_id, std::span<const Estimate> estimates,
                      std::span<const MetricDefinition> definitions);
   std::vector<Estimate> estimates(std::string_view run_id);
+
+  // One transaction; replaces points of the same metric and step. The run must have been begun
+  // here.
+  void add_curve(std::string_view run_id, std::span<const TrainingPoint> curve);
+  std::vector<TrainingPoint> curve(std::string_view run_id);  // by metric, then step
 
   // The run must have been begun here; it is free for others afterwards.
   void finish_run(std::string_view run_id, const RunEnd& end);

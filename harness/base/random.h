@@ -24,6 +24,7 @@ enum class Purpose : std::uint32_t {
   kDropout = 20,         // which activations are dropped in training
   kInitialWeights = 21,  // of networks to be trained
   kNoiseStrata = 22,     // which stratum of noise levels a block of a training batch has
+  kTrainingOrder = 24,   // the order of training rows in an epoch
 };
 
 // Philox 4x32-10. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

@@ -77,8 +77,8 @@ std::vector<Row> block_rows() {
 std::vector<Row> score_rows() {
   return {
       {"task", 't',
-       "named set (see `data list`), text:FILE, jsonl:FILE?field=F, csv:FILE?column=N, or "
-       "draws:WORLD",
+       "named set (see `data list`), text:FILE, jsonl:FILE?field=F, csv:FILE?column=N, "
+       "draws:WORLD, or tokens:FILE",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
        "nll, perplexity, bits_per_byte, word_perplexity, entropy, nll_minus_entropy, separated by "

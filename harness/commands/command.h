@@ -46,6 +46,8 @@ int report_command(const Arguments& args);
 int repro_command(const Arguments& args);
 int sql_command(const Arguments& args);
 int generate_command(const Arguments& args);
+int draw_command(const Arguments& args);
+int train_command(const Arguments& args);
 int forward_command(const Arguments& args);
 int tokenize_command(const Arguments& args);
 int data_command(const Arguments& args);

@@ -29,6 +29,8 @@ std::span<const Command> all_commands() {
       Command{"prompt", "the prompts of a task", prompt_command},
       Command{"sql", "a read-only query on the store", sql_command},
       Command{"generate", "text from a model", generate_command},
+      Command{"draw", "documents of known law from a model, as token ids", draw_command},
+      Command{"train", "a model by a recipe; goes on where it was stopped", train_command},
       Command{"forward", "raw logits, hidden states and NLL of given token ids", forward_command},
       Command{"tokenize", "text to token ids, and back", tokenize_command},
       Command{"data", "the named data sets: where they are, whether they are intact", data_command},

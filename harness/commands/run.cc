@@ -70,6 +70,11 @@ std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
                command_of(runs.front(), SpecPart::kScore, "run"));
       continue;
     }
+    if (entry.needs_zoo && !has_zoo()) {
+      log_info("skipped (no models/zoo here; set DLMBENCH_ZOO): {}",
+               command_of(runs.front(), SpecPart::kScore, "run"));
+      continue;
+    }
     specs.insert(specs.end(), runs.begin(), runs.end());
   }
   return specs;

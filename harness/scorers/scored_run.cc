@@ -56,6 +56,7 @@ void store_measured(Store& store, const std::string& run_id, const FinishedRun& 
   if (store.rows(run_id).empty())
     store.add_rows(run_id, run.rows);
   store.add_estimates(run_id, run.estimates, run.definitions);
+  store.add_curve(run_id, run.curve);
   RunEnd end;
   end.peak_rss_bytes = peak_resident_bytes();
   end.threads = threads_in_use();

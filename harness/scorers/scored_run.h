@@ -50,6 +50,7 @@ struct FinishedRun {
   std::vector<Estimate> estimates;
   std::vector<MetricDefinition> definitions;
   std::int64_t wall_ns = 0;
+  std::vector<TrainingPoint> curve = {};  // of a training
 };
 
 // Stores the runs, or finds those with the same identity (then nothing is written unless --fresh),

@@ -57,7 +57,7 @@ TEST(Schema, NewFileIsMarkedAndStrict) {
             0);
   EXPECT_EQ(database.integer("SELECT count(*) FROM pragma_table_list WHERE schema='main' AND "
                              "type='table' AND strict"),
-            16);
+            17);
 }
 
 TEST(Schema, ForeignFilesAreRefusedAndLeftUntouched) {

@@ -1,0 +1,30 @@
+// From a recipe's data settings to rows of token ids.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/training/recipe.h"
+#include "models/training/row_source.h"
+
+namespace dlm {
+
+struct TrainingData {
+  std::unique_ptr<RowSource> rows;
+  std::vector<std::vector<std::int64_t>> validation;  // of the same length; may be empty
+  std::string name;                                   // of the source, for people
+  std::string tokenizer_folder;                       // of text; else empty
+};
+
+// data.source and data.validation:
+//   draws:WORLD   the world's documents, of seeds that no task draws with: recipe.seed + 2^32 to
+//                 train on, recipe.seed + 2^33 to validate on;
+//   tokens:FILE   documents of exactly model.length tokens; longer ones are cut into rows of it;
+//   text          packed as data.preset says, EOS after each document where there is one, the
+//                 remainder dropped.
+// Throws ConfigError naming the field, DataError for the files.
+TrainingData make_training_data(const TrainRecipe& recipe);
+
+}  // namespace dlm

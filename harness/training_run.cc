@@ -1,0 +1,168 @@
+#include "harness/training_run.h"
+
+#include <chrono>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/base/error.h"
+#include "harness/base/file.h"
+#include "harness/base/log.h"
+#include "harness/data_root.h"
+#include "harness/environment.h"
+#include "harness/progress.h"
+#include "harness/training_validation.h"
+#include "models/checkpoint/checkpoint.h"
+
+namespace dlm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+at::ScalarType published_type(const std::string& name) {
+  if (name == "f32")
+    return at::kFloat;
+  return name == "bf16" ? at::kBFloat16 : at::kHalf;
+}
+
+std::string validation_digest(const std::vector<std::vector<std::int64_t>>& rows) {
+  std::string digests;
+  for (const auto& row : rows) digests += sha256_hex(std::as_bytes(std::span(row)));
+  return sha256_hex(digests);
+}
+
+}  // namespace
+
+std::string training_identity(const TrainRecipe& recipe, const TrainingData& data) {
+  Json identity{{"settings", recipe_fields().to_json(recipe, true)},
+                {"data", data.rows->sha256()},
+                {"numerics", kNumericsEpoch}};
+  if (recipe.noise.search)  // the interval, and so the weights, depend on them
+    identity["validation"] = validation_digest(data.validation);
+  if (!recipe.fine_tune_from.empty())
+    identity["fine_tune_from"] =
+        Checkpoint::open(resolve_data_path(recipe.fine_tune_from)).weights_sha256();
+  return canonical_json(identity);
+}
+
+TrainingRun::TrainingRun(TrainRecipe recipe, TrainingData data, std::unique_ptr<Trainable> network,
+                         std::string out)
+    : recipe_(std::move(recipe)),
+      data_(std::move(data)),
+      network_(std::move(network)),
+      folder_(std::move(out), training_identity(recipe_, data_)),
+      trainer_(*network_, *data_.rows, recipe_) {
+  progress_.interval = {recipe_.noise.low, recipe_.noise.high};
+  if (auto stored = folder_.restore(network_->parameters(), trainer_.optimizer())) {
+    progress_ = std::move(*stored);
+    log_info("{}: goes on after step {} of {}", folder_.path(), progress_.steps, recipe_.steps);
+  }
+  seconds_before_ = progress_.seconds;
+  saved_steps_ = progress_.steps;
+  if (recipe_.objective != "ar")
+    network_->set_noise_interval(progress_.interval);
+}
+
+bool TrainingRun::is_due(std::int64_t every) const {
+  return progress_.steps == recipe_.steps || (every > 0 && progress_.steps % every == 0);
+}
+
+void TrainingRun::note_step(const StepReport& report) {
+  progress_.steps = report.step;
+  progress_.tokens +=
+      static_cast<double>(recipe_.batch_size * recipe_.accumulation * recipe_.model.length);
+  StepSums& sums = progress_.sums;
+  sums.loss += report.loss;
+  ++sums.steps;
+  if (std::isfinite(report.nelbo)) {
+    sums.nelbo += report.nelbo;
+    ++sums.nelbo_steps;
+  }
+  if (!is_due(recipe_.log_every))
+    return;
+  const auto add = [&](const char* metric, double value) {
+    progress_.curve.push_back({report.step, metric, value});
+  };
+  add("training_loss", sums.loss / static_cast<double>(sums.steps));
+  if (sums.nelbo_steps > 0)
+    add("training_nelbo", sums.nelbo / static_cast<double>(sums.nelbo_steps));
+  add("gradient_norm", report.gradient_norm);
+  add("learning_rate", report.learning_rate);
+  sums = {};
+}
+
+void TrainingRun::publish() {
+  if (!data_.tokenizer_folder.empty())
+    folder_.copy_tokenizer(data_.tokenizer_folder);
+  folder_.publish(network_->parameters(), trainer_.optimizer(), network_->config_json(),
+                  published_type(recipe_.published_dtype));
+}
+
+void TrainingRun::validate() {
+  publish();
+  if (data_.validation.empty())
+    return;
+  const Validation result = validate_checkpoint(folder_.path(), recipe_, data_.validation);
+  const auto add = [&](const std::string& metric, double value) {
+    progress_.curve.push_back({progress_.steps, metric, value});
+  };
+  add(validation_metric(recipe_), result.nats_per_token);
+  std::string line = fmt::format("step {}: {} {:.4f} nats/token", progress_.steps,
+                                 validation_metric(recipe_), result.nats_per_token);
+  if (result.search) {
+    const IntervalVariance& best = result.search->intervals[result.search->best];
+    add("nelbo_variance", result.search->intervals.front().mean);
+    add("nelbo_variance_best", best.mean);
+    add("noise_low", best.interval.low);
+    add("noise_high", best.interval.high);
+    line += fmt::format("; NELBO variance {:.4g} on (0.001, 1), {:.4g} on [{:.3g}, {:.3g}]",
+                        result.search->intervals.front().mean, best.mean, best.interval.low,
+                        best.interval.high);
+    progress_.interval = best.interval;
+    network_->set_noise_interval(best.interval);
+  }
+  log_info("{}", line);
+}
+
+void TrainingRun::save() {
+  folder_.save(network_->parameters(), trainer_.optimizer(), progress_);
+  saved_steps_ = progress_.steps;
+}
+
+StepReport TrainingRun::step() {
+  try {
+    return trainer_.step();
+  } catch (const DivergedError& error) {
+    throw DivergedError(saved_steps_ > 0
+                            ? fmt::format("{}; the checkpoint of step {} stays in {}", error.what(),
+                                          saved_steps_, folder_.path())
+                            : fmt::format("{}; there was no checkpoint yet", error.what()));
+  }
+}
+
+void TrainingRun::run() {
+  const double per_step =
+      static_cast<double>(recipe_.batch_size * recipe_.accumulation * recipe_.model.length);
+  Progress line(recipe_.name, "tokens", progress_.tokens,
+                per_step * static_cast<double>(recipe_.steps));
+  const auto start = Clock::now();
+  while (progress_.steps < recipe_.steps) {
+    const StepReport report = step();
+    note_step(report);
+    progress_.seconds =
+        seconds_before_ + std::chrono::duration<double>(Clock::now() - start).count();
+    line.update(progress_.tokens,
+                fmt::format("step {} of {}, loss {:.4f}, gradient {:.3g}", report.step,
+                            recipe_.steps, report.loss, report.gradient_norm));
+    if (is_due(recipe_.validate_every))
+      validate();
+    if (is_due(recipe_.checkpoint_every) || is_due(recipe_.validate_every))
+      save();
+  }
+  if (!file_exists(folder_.path() + "/model.safetensors"))
+    publish();
+}
+
+}  // namespace dlm

@@ -1,0 +1,175 @@
+#include "models/training/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <ATen/ops/zeros_like.h>
+
+#include "harness/base/error.h"
+
+namespace dlm {
+namespace {
+
+constexpr std::int64_t kPieceSize = 1 << 14;
+
+// The constants of one step, in the precision of the weights.
+struct Coefficients {
+  float beta1, one_minus_beta1, beta2, one_minus_beta2;
+  float gradient_scale;
+  float keep;             // 1 - learning rate x weight decay
+  float rate;             // learning rate / correction of the first moment
+  float root_correction;  // 1 / root of the correction of the second
+  float epsilon;
+  float average_rate;  // 1 - decay of the average
+};
+
+void check_fraction(const char* field, double value) {
+  if (!(value >= 0 && value < 1))
+    throw ConfigError(field, fmt::format("{}", value), "a number from 0 to below 1");
+}
+
+void check_settings(const AdamWSettings& settings) {
+  check_fraction("beta1", settings.beta1);
+  check_fraction("beta2", settings.beta2);
+  check_fraction("ema_decay", settings.ema_decay);
+  if (!(settings.epsilon > 0))
+    throw ConfigError("epsilon", fmt::format("{}", settings.epsilon), "a number above 0");
+  if (!(settings.weight_decay >= 0))
+    throw ConfigError("weight_decay", fmt::format("{}", settings.weight_decay),
+                      "a number of at least 0");
+}
+
+void check_tensor(const at::Tensor& tensor, const std::string& name) {
+  DLM_CHECK(
+      tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_contiguous(),
+      "parameter {} is not contiguous f32 on the CPU", name);
+}
+
+double average_decay(double most, std::int64_t updates) {
+  const auto n = static_cast<double>(updates);
+  return std::min(most, (1 + n) / (10 + n));
+}
+
+Coefficients coefficients(const AdamWSettings& settings, const AdamWStep& step,
+                          std::int64_t updates) {
+  const auto n = static_cast<double>(updates);
+  const double correction1 = 1 - std::pow(settings.beta1, n);
+  const double correction2 = 1 - std::pow(settings.beta2, n);
+  Coefficients c{};
+  c.beta1 = static_cast<float>(settings.beta1);
+  c.one_minus_beta1 = static_cast<float>(1 - settings.beta1);
+  c.beta2 = static_cast<float>(settings.beta2);
+  c.one_minus_beta2 = static_cast<float>(1 - settings.beta2);
+  c.gradient_scale = static_cast<float>(step.gradient_scale);
+  c.keep = static_cast<float>(1 - step.learning_rate * settings.weight_decay);
+  c.rate = static_cast<float>(step.learning_rate / correction1);
+  c.root_correction = static_cast<float>(1 / std::sqrt(correction2));
+  c.epsilon = static_cast<float>(settings.epsilon);
+  c.average_rate = static_cast<float>(1 - average_decay(settings.ema_decay, updates));
+  return c;
+}
+
+// One element; returns the new weight.
+inline float updated(float value, float gradient, float& first, float& second,
+                     const Coefficients& c) {
+  const float g = gradient * c.gradient_scale;
+  first = c.beta1 * first + c.one_minus_beta1 * g;
+  second = c.beta2 * second + c.one_minus_beta2 * g * g;
+  return value * c.keep - c.rate * first / (std::sqrt(second) * c.root_correction + c.epsilon);
+}
+
+}  // namespace
+
+AdamW::AdamW(std::span<const Parameter> parameters, const AdamWSettings& settings)
+    : settings_(settings) {
+  check_settings(settings);
+  for (const Parameter& parameter : parameters) {
+    check_tensor(parameter.value, parameter.name);
+    check_tensor(parameter.gradient, parameter.name);
+    DLM_CHECK(parameter.value.sizes() == parameter.gradient.sizes(),
+              "parameter {} and its gradient differ in shape", parameter.name);
+    AdamWMoments moments{at::zeros_like(parameter.value), at::zeros_like(parameter.value), {}};
+    if (settings.ema_decay > 0)
+      moments.average = parameter.value.clone();
+    float* average = settings.ema_decay > 0 ? moments.average.mutable_data_ptr<float>() : nullptr;
+    const std::int64_t size = parameter.value.numel();
+    for (std::int64_t at = 0; at < size; at += kPieceSize) {
+      pieces_.push_back({parameter.value.mutable_data_ptr<float>() + at,
+                         parameter.gradient.mutable_data_ptr<float>() + at,
+                         moments.first.mutable_data_ptr<float>() + at,
+                         moments.second.mutable_data_ptr<float>() + at,
+                         average == nullptr ? nullptr : average + at,
+                         std::min(kPieceSize, size - at)});
+    }
+    values_.push_back(parameter.value);
+    gradients_.push_back(parameter.gradient);
+    moments_.push_back(std::move(moments));
+  }
+}
+
+void AdamW::step(const AdamWStep& step) {
+  ++steps_;
+  const Coefficients c = coefficients(settings_, step, steps_);
+  const auto pieces = static_cast<std::int64_t>(pieces_.size());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t p = 0; p < pieces; ++p) {
+    const Piece& piece = pieces_[static_cast<std::size_t>(p)];
+    float* __restrict value = piece.value;
+    float* __restrict gradient = piece.gradient;
+    float* __restrict first = piece.first;
+    float* __restrict second = piece.second;
+    float* __restrict average = piece.average;
+    if (average == nullptr) {
+      for (std::int64_t i = 0; i < piece.size; ++i) {
+        value[i] = updated(value[i], gradient[i], first[i], second[i], c);
+        gradient[i] = 0;
+      }
+      continue;
+    }
+    for (std::int64_t i = 0; i < piece.size; ++i) {
+      const float next = updated(value[i], gradient[i], first[i], second[i], c);
+      value[i] = next;
+      gradient[i] = 0;
+      average[i] += c.average_rate * (next - average[i]);
+    }
+  }
+}
+
+double AdamW::gradient_norm() const {
+  const auto pieces = static_cast<std::int64_t>(pieces_.size());
+  std::vector<double> sums(pieces_.size());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t p = 0; p < pieces; ++p) {
+    const Piece& piece = pieces_[static_cast<std::size_t>(p)];
+    // Four sums, so that an addition need not wait for the one before it.
+    double part[4] = {0, 0, 0, 0};
+    for (std::int64_t i = 0; i < piece.size; ++i) {
+      const double g = piece.gradient[i];
+      part[i % 4] += g * g;
+    }
+    sums[static_cast<std::size_t>(p)] = (part[0] + part[1]) + (part[2] + part[3]);
+  }
+  double sum = 0;
+  for (const double one : sums) sum += one;
+  return std::sqrt(sum);
+}
+
+const at::Tensor& AdamW::published(std::size_t i) const {
+  DLM_CHECK(i < values_.size(), "parameter {} of {}", i, values_.size());
+  return moments_[i].average.defined() ? moments_[i].average : values_[i];
+}
+
+double learning_rate(const LearningRate& rate, std::int64_t step) {
+  const auto n = static_cast<double>(step);
+  if (step < rate.warmup_steps)
+    return rate.peak * n / static_cast<double>(rate.warmup_steps);
+  if (rate.after == LearningRate::After::kConstant)
+    return rate.peak;
+  const auto span = static_cast<double>(std::max<std::int64_t>(1, rate.steps - rate.warmup_steps));
+  const double done = std::min(1.0, (n - static_cast<double>(rate.warmup_steps)) / span);
+  return rate.peak *
+         (rate.floor + (1 - rate.floor) * 0.5 * (1 + std::cos(std::numbers::pi * done)));
+}
+
+}  // namespace dlm

