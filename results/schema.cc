@@ -19,6 +19,7 @@ namespace dlm {
 namespace embedded {
 extern const std::string_view results_schema_sql;
 extern const std::string_view results_schema_v2_sql;
+extern const std::string_view results_schema_v3_sql;
 }  // namespace embedded
 
 namespace {
@@ -101,8 +102,9 @@ std::string config_view_sql(std::span<const std::string> settings) {
 }  // namespace
 
 std::span<const std::string_view> schema_steps() {
-  static const std::array<std::string_view, 2> steps = {embedded::results_schema_sql,
-                                                        embedded::results_schema_v2_sql};
+  static const std::array<std::string_view, 3> steps = {embedded::results_schema_sql,
+                                                        embedded::results_schema_v2_sql,
+                                                        embedded::results_schema_v3_sql};
   return steps;
 }
 
