@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/types.h>
 
+#include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "harness/base/text.h"
 #include "tests/support/data.h"
@@ -276,6 +277,43 @@ TEST(GeneratingRunGolden, TextIsJudgedAndComparedByNetworks) {
                   "select min(prompt_tok)>3 as p, max(kept_tok) as k, "
                   "min(n_words)>5 as w from sample"),
             "p,k,w\n1,24,1\n");
+}
+
+// Peak resident memory of a run of its own, in bytes.
+double peak_of(const std::string& model, std::int64_t tokens, const Words& more) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("r.db");
+  const Words run{"run",
+                  "--model",
+                  model,
+                  "--task",
+                  fmt::format("samples:documents=1&length={}", tokens),
+                  "--past-context",
+                  "slide",
+                  "--stop-at",
+                  "length",
+                  "--metrics",
+                  "text_statistics",
+                  "--threads",
+                  "1",
+                  "--db",
+                  db,
+                  "-q"};
+  const ProcessResult result = dlmbench(with(run, more));
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(query(db, "select kept_tok as n from sample"), fmt::format("n\n{}\n", tokens));
+  const std::string peak = query(db, "select peak_rss_bytes as n from run");
+  return static_cast<double>(parse_int(peak.substr(2, peak.size() - 3)).value_or(0));
+}
+
+TEST(GeneratingRunGolden, MemoryIsFlatInTheLengthOfAText) {
+  DLM_REQUIRE_DATA("fixtures/bd3lm_bs16");
+  const std::string model = data_path("fixtures/bd3lm_bs16");
+  const Words sampler{"--sampler", "random", "--tokens-per-step", "8"};
+  const double short_text = peak_of(model, 5000, sampler),
+               long_text = peak_of(model, 20000, sampler);
+  EXPECT_GT(short_text, 5e7);
+  EXPECT_LT(std::abs(long_text - short_text), 0.02 * short_text) << short_text << " " << long_text;
 }
 
 TEST(GeneratingRunGolden, BlockDiffusionNetworkAlike) {
