@@ -83,7 +83,7 @@ class PromptMaker {
   // A template writes its own BOS; elsewhere the tokenizer's is put in front.
   std::vector<std::int64_t> ids(std::size_t place) const {
     if (chat_)
-      return model_.tokenizer->encode(chat_prompt(*chat_, task_.messages(place, turns_)));
+      return rendered_prompt_ids(model_, chat_prompt(*chat_, task_.messages(place, turns_)));
     return prompt_ids(model_, task_.prompt(place));
   }
 

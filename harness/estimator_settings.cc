@@ -14,7 +14,7 @@ bool is_automatic(const std::string& name) {
 }
 
 bool has_draws(const EstimatorOptions& options) {
-  return options.name == "reference" || options.name == "stratified";
+  return options.name != "enumerate" && options.name != "order";
 }
 
 // Where the model knows one length only, a whole sequence is one block.

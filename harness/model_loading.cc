@@ -4,6 +4,7 @@
 
 #include "harness/base/error.h"
 #include "harness/data_root.h"
+#include "harness/whole_text_settings.h"
 #include "models/runtime.h"
 
 namespace dlm {
@@ -15,26 +16,29 @@ ModelOptions model_options(const RunSpec& spec) {
   options.linear_backend = spec.linear_backend;
   if (!spec.tokenizer.empty())
     options.tokenizer = resolve_data_path(spec.tokenizer);
-  options.parameterization = spec.parameterization;
+  options.parameterization = effective_parameterization(spec);
   options.noise = spec.noise_convention;
   options.any_block_size = spec.any_block_size;
   return options;
 }
 
-const LoadedModel& ModelCache::load_as(const std::string& role, const RunSpec& spec) {
+const LoadedModel& ModelCache::load_as(const std::string& role, const RunSpec& spec,
+                                       WeightsHash hash) {
   if (spec.model.empty())
     throw ConfigError(role, "", "is needed: a model folder, data:FOLDER or exact:WORLD");
   check_device(spec.device);
-  const std::string key = fmt::format(
-      "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", spec.model, spec.tokenizer, spec.dtype, spec.device,
-      spec.linear_backend, spec.parameterization, spec.noise_convention, spec.any_block_size);
+  const std::string key =
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", hash == WeightsHash::kTake, spec.model,
+                  spec.tokenizer, spec.dtype, spec.device, spec.linear_backend,
+                  effective_parameterization(spec), spec.noise_convention, spec.any_block_size);
   Kept& kept = kept_[role];
   if (kept.model && key == kept.key)
     return *kept.model;
   kept.model.reset();  // never two of one role in memory
   const auto start = std::chrono::steady_clock::now();
-  kept.model =
-      std::make_unique<LoadedModel>(load_model(resolve_data_path(spec.model), model_options(spec)));
+  ModelOptions options = model_options(spec);
+  options.hash_weights = hash == WeightsHash::kTake;
+  kept.model = std::make_unique<LoadedModel>(load_model(resolve_data_path(spec.model), options));
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   kept.key = key;
   return *kept.model;

@@ -54,8 +54,14 @@ RevealOptions law_reveal(const RunSpec& spec, bool is_autoregressive) {
   return reveal_options(spec.sampler);
 }
 
+// Whether nothing but the reveal policy decides what the block loop draws.
 bool law_is_known(const RunSpec& spec) {
-  return spec.sampler.name != "semi_autoregressive" && spec.sampler.name != "analytic";
+  const SamplerSpec& sampler = spec.sampler;
+  const std::vector<std::string> known = reveal_policy_names();
+  const bool named = sampler.name == "auto" || sampler.name == "autoregressive" ||
+                     std::find(known.begin(), known.end(), sampler.name) != known.end();
+  return named && sampler.guidance == 1 && sampler.position_temperature == 0 &&
+         sampler.reveal_schedule == "exact";
 }
 
 }  // namespace

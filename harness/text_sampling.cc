@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "harness/base/error.h"
+#include "harness/whole_text_settings.h"
 #include "models/analytic_sampler.h"
 #include "models/sampling/block_sampler.h"
 #include "models/sampling/sliding_window.h"
@@ -75,13 +76,14 @@ GenerateOptions generate_options(const RunSpec& spec, const Ending& end) {
   return options;
 }
 
-BlockSampleOptions block_options(const RunSpec& spec, const Ending& end) {
+BlockSampleOptions block_options(const RunSpec& spec, const LoadedModel& loaded,
+                                 const Ending& end) {
   const TextEnding& ending = end.asked;
   const SamplerSpec& sampler = spec.sampler;
   BlockSampleOptions options;
   options.block_size = spec.block_size;
   options.max_new_tokens = ending.max_new_tokens;
-  options.reveal = reveal_options(sampler);
+  options.reveal = reveal_options(sampler, default_block_sampler(loaded));
   options.filter = token_filter(sampler);
   options.stop.stop_ids = ending.stop_ids;
   options.stop.entropy_floor = sampler.entropy_floor;
@@ -90,6 +92,7 @@ BlockSampleOptions block_options(const RunSpec& spec, const Ending& end) {
   options.cache = sampler.cache ? ContextCache::kOn : ContextCache::kOff;
   options.batch_size = spec.batch_size;
   options.seed = spec.seed;
+  add_whole_text_settings(spec, loaded, options);
   return options;
 }
 
@@ -154,12 +157,15 @@ std::vector<SampledText> one_try(const RunSpec& spec, const LoadedModel& loaded,
   if (is_autoregressive(spec, loaded))
     return autoregressive_texts(spec, loaded, prompts, ending);
   std::vector<BlockSample> outs;
-  if (spec.sampler.name == "analytic")
+  if (spec.sampler.name == "analytic") {
     outs = analytic_samples(spec, loaded, prompts, asked);
-  else if (spec.sampler.name == kSlidingWindows)
-    outs = sample_sliding_windows(*loaded.denoiser, prompts, block_options(spec, ending));
-  else
-    outs = sample_blocks(*loaded.denoiser, prompts, block_options(spec, ending));
+  } else {
+    BlockSampleOptions options = block_options(spec, loaded, ending);
+    const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
+    outs = spec.sampler.name == kSlidingWindows
+               ? sample_sliding_windows(*loaded.denoiser, prompts, options)
+               : sample_blocks(*loaded.denoiser, prompts, options);
+  }
   std::vector<SampledText> texts;
   for (const BlockSample& out : outs) texts.push_back(sampled(out));
   return texts;
@@ -192,10 +198,13 @@ TokenFilter token_filter(const SamplerSpec& sampler) {
           parse_nucleus_rule(sampler.nucleus_rule)};
 }
 
-RevealOptions reveal_options(const SamplerSpec& sampler) {
-  const bool first_hitting = sampler.name == "auto" || sampler.name == kSlidingWindows;
-  return {first_hitting ? "first_hitting" : sampler.name, sampler.tokens_per_step, sampler.steps,
-          sampler.threshold};
+RevealOptions reveal_options(const SamplerSpec& sampler, const std::string& automatic) {
+  std::string policy = sampler.name;
+  if (policy == "auto")
+    policy = automatic;
+  else if (policy == kSlidingWindows)
+    policy = "first_hitting";
+  return {policy, sampler.tokens_per_step, sampler.steps, sampler.threshold};
 }
 
 std::vector<std::int64_t> stop_ids(const SamplerSpec& sampler, const LoadedModel& loaded) {
@@ -204,8 +213,12 @@ std::vector<std::int64_t> stop_ids(const SamplerSpec& sampler, const LoadedModel
   std::int64_t eos = loaded.info().eos_id;
   if (eos < 0 && loaded.tokenizer != nullptr)
     eos = loaded.tokenizer->eos_id().value_or(-1);
-  if (eos >= 0)
-    return {eos};
+  if (eos >= 0) {
+    std::vector<std::int64_t> ids = {eos};
+    if (const std::int64_t turn = end_of_turn(loaded); turn >= 0 && turn != eos)
+      ids.push_back(turn);
+    return ids;
+  }
   if (sampler.stop_at == "eos")
     throw ConfigError("stop_at", "eos",
                       "auto or length: neither the model nor a tokenizer has an end-of-text token");
@@ -230,6 +243,12 @@ std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::strin
     ids.push_back(bos);
   }
   return ids;
+}
+
+std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const std::string& text) {
+  if (loaded.tokenizer == nullptr)
+    throw ConfigError("chat", "on", "a model with a tokenizer");
+  return loaded.tokenizer->encode(text);
 }
 
 std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
@@ -268,8 +287,10 @@ void check_sampling(const RunSpec& spec, const LoadedModel& loaded, const TextEn
   }
   if (spec.sampler.name == "analytic")
     return;  // its settings are checked as they are read
-  (void)make_reveal_policy(reveal_options(spec.sampler));
-  (void)one_try(spec, loaded, {}, ending);
+  BlockSampleOptions options = block_options(spec, loaded, {ending});
+  const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
+  (void)make_reveal_policy(options.reveal);
+  (void)sample_blocks(*loaded.denoiser, {}, options);
 }
 
 PassCounts pass_counts(const LoadedModel& loaded) {

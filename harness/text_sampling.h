@@ -39,8 +39,10 @@ bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded);
 
 TokenFilter token_filter(const SamplerSpec& sampler);
 
-// What a step reveals; the sampler "auto" is first_hitting here.
-RevealOptions reveal_options(const SamplerSpec& sampler);
+// What a step reveals, by the settings that all block samplers have; `automatic` is the sampler
+// where the name is "auto".
+RevealOptions reveal_options(const SamplerSpec& sampler,
+                             const std::string& automatic = "first_hitting");
 
 // The end-of-text token where the settings stop at one. Throws ConfigError where they ask for it
 // and there is none.
@@ -50,6 +52,9 @@ std::vector<std::int64_t> stop_ids(const SamplerSpec& sampler, const LoadedModel
 // text (nothing without a tokenizer). Throws ConfigError for text without a tokenizer, and for an
 // empty one where there is no BOS.
 std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::string& text);
+
+// The same for text that a chat template has rendered, with its special tokens spelled out.
+std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const std::string& text);
 
 // Continues every prompt; result[i] belongs to prompts[i]. A text that falls below
 // sampler.entropy_floor is begun anew sampler.entropy_restarts times, with the draws of replicate +

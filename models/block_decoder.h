@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 
+#include "harness/base/error.h"
 #include "models/denoiser.h"
 
 namespace dlm {
@@ -17,12 +18,47 @@ enum class ContextCache {
   kOff,  // each pass computes the whole context again: the reference the cache is tested against
 };
 
+// Of models that see the whole text: which keys and values a pass takes over from the pass that
+// began the block, as an approximation: they have not seen what was revealed since. Source: Wu et
+// al., arXiv:2505.22618; Fast-dLLM llada/generate.py.
+enum class StaleKeys {
+  kNone,
+  kPrefix,  // those before the block: a pass computes the block and what lies behind it
+  kDual,    // those before and behind it: a pass computes the block
+};
+
+// Of models whose logits at one position are of the next token: where a pass with stale keys
+// begins.
+enum class SliceStart {
+  kLookBack,  // one position before the block, so that its first token has logits
+  kBlock,     // at the block, as published: its first token gets those of its second
+};
+
 struct DecoderOptions {
   std::int64_t rows = 1;  // texts in work at a time
   std::int64_t block_size = 1;
   std::int64_t longest = 1;  // positions of the longest row, its last block included
   ContextCache cache = ContextCache::kOn;
+  // The rest is of models that see the whole text; others refuse all but the defaults.
+  StaleKeys stale_keys = StaleKeys::kNone;
+  SliceStart slice_start = SliceStart::kLookBack;
+  // Classifier-free guidance: logits are u + guidance (c - u), u those with the prompt hidden.
+  double guidance = 1;
+  bool keeps_hidden = false;  // hidden states of a pass can be asked for (HiddenSource)
 };
+
+// Throws ConfigError for guidance and stale keys: for models that do not see the whole text.
+inline void check_sees_blocks_only(const DecoderOptions& options) {
+  if (options.stale_keys != StaleKeys::kNone)
+    throw ConfigError("stale_keys", "of a model that sees finished blocks only",
+                      "none: its cache is exact");
+  if (options.guidance != 1)
+    throw ConfigError("guidance", fmt::format("{}", options.guidance),
+                      "1: only models that see the whole text can hide the prompt");
+  if (options.keeps_hidden)
+    throw ConfigError("adjust", "of a model that sees finished blocks only",
+                      "none: only models that see the whole text give their hidden states");
+}
 
 // One row's part of a pass.
 struct DecodeStep {
@@ -33,6 +69,10 @@ struct DecodeStep {
   std::span<const std::int64_t> block = {};   // L' ids, the mask id where hidden
   std::span<const std::int64_t> wanted = {};  // positions inside the block, ascending
   double t = 1;                               // noise level; only time-conditioned models read it
+  // Of models that see the whole text: hidden tokens behind the block, and the row's prompt, whose
+  // hidden tokens are the mask id.
+  std::int64_t masks_behind = 0;
+  std::span<const std::int64_t> prompt = {};
 };
 
 // Rows of text on their way, owned by the loop over steps. Where a row passes the model's
@@ -62,6 +102,11 @@ class BlockDecoder {
 // A denoiser that can be sampled from.
 class BlockDenoiser : public Denoiser {
  public:
+  // Every position sees every other one, so a text is a canvas of known length: the prompt and the
+  // new tokens, hidden at first. Blocks are counted from the end of the prompt, and a block sees
+  // those behind it as masks. Any block size will do.
+  virtual bool sees_whole_text() const { return false; }
+
   // Throws ConfigError for a block size or cache use that the model does not take.
   virtual std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const = 0;
 };

@@ -141,6 +141,7 @@ std::unique_ptr<BlockDecoder> DitModel::new_decoder(const DecoderOptions& option
   const DitConfig& config = dit_.config;
   if (options.rows < 1)
     throw ConfigError("batch_size", std::to_string(options.rows), "at least 1");
+  check_sees_blocks_only(options);
   const bool one_block = options.longest <= options.block_size;
   if (!config.cross_attention && !one_block)
     throw ConfigError("length", std::to_string(options.longest),

@@ -12,9 +12,11 @@
 #include "models/checkpoint/checkpoint.h"
 #include "models/diffusion_transformer/dit_config.h"
 #include "models/dit.h"
+#include "models/dream.h"
 #include "models/exact/exact_denoiser.h"
 #include "models/exact/exact_world.h"
 #include "models/gpt2.h"
+#include "models/llada.h"
 #include "models/llama.h"
 #include "models/qwen2.h"
 
@@ -38,13 +40,19 @@ constexpr std::array kNetworks = {
 
 struct DenoiserEntry {
   const char* model_type;
-  std::unique_ptr<DitModel> (*load)(const Checkpoint&, const ModelOptions&);
+  std::unique_ptr<BlockDenoiser> (*load)(const Checkpoint&, const ModelOptions&);
 };
 
+template <auto kLoad>
+std::unique_ptr<BlockDenoiser> as_denoiser(const Checkpoint& checkpoint,
+                                           const ModelOptions& options) {
+  return kLoad(checkpoint, options);
+}
+
 constexpr std::array kDenoisers = {
-    DenoiserEntry{"bd3lm", load_dit},
-    DenoiserEntry{"mdlm", load_dit},
-    DenoiserEntry{"sedd", load_dit},
+    DenoiserEntry{"Dream", as_denoiser<load_dream>}, DenoiserEntry{"bd3lm", as_denoiser<load_dit>},
+    DenoiserEntry{"llada", as_denoiser<load_llada>}, DenoiserEntry{"mdlm", as_denoiser<load_dit>},
+    DenoiserEntry{"sedd", as_denoiser<load_dit>},
 };
 
 // What config.json says of the model.
@@ -133,7 +141,8 @@ LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
   const std::string& tokenizer = options.tokenizer.empty() ? spec : options.tokenizer;
   if (!options.tokenizer.empty() || has_tokenizer_files(spec))
     loaded.tokenizer = load_tokenizer(tokenizer);
-  loaded.weights_sha256 = checkpoint.weights_sha256();
+  if (options.hash_weights)
+    loaded.weights_sha256 = checkpoint.weights_sha256();
   if (denoiser_entry(kind_of(checkpoint)) != nullptr)
     loaded.denoiser = denoiser_of(checkpoint, options);
   else

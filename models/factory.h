@@ -18,7 +18,7 @@ struct LoadedModel {
   std::unique_ptr<BlockDenoiser> denoiser;     // fills in hidden tokens of a block
   std::unique_ptr<Tokenizer> tokenizer;        // null for exact worlds
   std::string name;                            // folder name, or the exact world's spec
-  std::string weights_sha256;                  // for exact worlds: of the spec
+  std::string weights_sha256;                  // for exact worlds: of the spec; empty if not asked
   std::string config_json;
 
   const ModelInfo& info() const { return model != nullptr ? model->info() : denoiser->info(); }
@@ -35,8 +35,8 @@ std::unique_ptr<AutoregressiveModel> load_network(const std::string& folder,
                                                   const ModelOptions& options);
 
 // A model that fills in hidden tokens. `spec` is a Hugging Face folder of a diffusion model
-// ("bd3lm", "mdlm", or score entropy without a model_type), or an exact world. Throws as
-// load_model.
+// ("bd3lm", "mdlm", "Dream", "llada", or score entropy without a model_type), or an exact world.
+// Throws as load_model.
 std::unique_ptr<BlockDenoiser> load_denoiser(const std::string& spec, const ModelOptions& options);
 
 // Whether the folder holds a model that fills in hidden tokens. Throws as load_model.

@@ -16,16 +16,6 @@
 namespace dlm {
 namespace {
 
-struct LlamaConfig {
-  DecoderShape shape;
-  RotaryConfig rotary;
-  double eps = 1e-6;
-  BiasKind qkv_bias = BiasKind::kAbsent;
-  BiasKind out_bias = BiasKind::kAbsent;
-  BiasKind mlp_bias = BiasKind::kAbsent;
-  bool tied = false;
-};
-
 BiasKind bias_kind(bool present) {
   return present ? BiasKind::kPresent : BiasKind::kAbsent;
 }
@@ -88,6 +78,12 @@ DecoderShape parse_llama_shape(const Json& config, const LlamaDialect& dialect,
   return shape;
 }
 
+bool is_rotary_buffer(std::string_view name) {
+  return name.ends_with("rotary_emb.inv_freq");
+}
+
+}  // namespace
+
 LlamaConfig parse_llama_config(const Json& config, const LlamaDialect& dialect,
                                const std::string& where) {
   LlamaConfig out;
@@ -110,62 +106,60 @@ LlamaConfig parse_llama_config(const Json& config, const LlamaDialect& dialect,
 }
 
 DecoderBlock load_llama_block(WeightLoader& loader, const LlamaConfig& config,
-                              const std::string& name) {
+                              const LlamaNames& names, std::int64_t layer) {
   const DecoderShape& shape = config.shape;
   const std::int64_t query_width = shape.heads * shape.head_dim;
   const std::int64_t key_width = shape.kv_heads * shape.head_dim;
-  const std::string attention = name + "self_attn.";
-  const std::array<LinearPart, 3> qkv = {LinearPart{attention + "q_proj", query_width},
-                                         LinearPart{attention + "k_proj", key_width},
-                                         LinearPart{attention + "v_proj", key_width}};
+  const std::string name = fmt::format("{}{}.", names.layers, layer);
+  const std::array<LinearPart, 3> qkv = {LinearPart{name + names.q, query_width},
+                                         LinearPart{name + names.k, key_width},
+                                         LinearPart{name + names.v, key_width}};
   DecoderBlock block;
   block.attention_norm =
-      loader.norm(name + "input_layernorm", shape.width, NormKind::kRms, config.eps);
+      loader.norm(name + names.attention_norm, shape.width, NormKind::kRms, config.eps);
   block.qkv = loader.linear(qkv, shape.width, config.qkv_bias);
   block.attention_out =
-      loader.linear({attention + "o_proj", shape.width}, query_width, config.out_bias);
+      loader.linear({name + names.attention_out, shape.width}, query_width, config.out_bias);
   block.attention_scale = 1 / std::sqrt(static_cast<double>(shape.head_dim));
-  block.mlp_norm =
-      loader.norm(name + "post_attention_layernorm", shape.width, NormKind::kRms, config.eps);
+  block.mlp_norm = loader.norm(name + names.mlp_norm, shape.width, NormKind::kRms, config.eps);
   block.mlp.activation = Activation::kSilu;
-  block.mlp.gate =
-      loader.linear({name + "mlp.gate_proj", shape.inner}, shape.width, config.mlp_bias);
-  block.mlp.up = loader.linear({name + "mlp.up_proj", shape.inner}, shape.width, config.mlp_bias);
-  block.mlp.down =
-      loader.linear({name + "mlp.down_proj", shape.width}, shape.inner, config.mlp_bias);
+  block.mlp.gate = loader.linear({name + names.gate, shape.inner}, shape.width, config.mlp_bias);
+  block.mlp.up = loader.linear({name + names.up, shape.inner}, shape.width, config.mlp_bias);
+  block.mlp.down = loader.linear({name + names.down, shape.width}, shape.inner, config.mlp_bias);
   loader.end_block();
   return block;
 }
 
-bool is_rotary_buffer(std::string_view name) {
-  return name.ends_with("rotary_emb.inv_freq");
-}
-
 Decoder load_llama_decoder(const Checkpoint& checkpoint, const LlamaConfig& config,
-                           const Compute& compute) {
+                           const LlamaNames& names, const Compute& compute) {
   WeightLoader loader(checkpoint, compute);
-  const std::string prefix = loader.has("model.embed_tokens.weight") ? "model." : "";
   const DecoderShape& shape = config.shape;
   Decoder decoder;
   decoder.shape = shape;
   decoder.compute = compute;
   decoder.rotary = std::make_unique<RotaryTable>(config.rotary, compute.dtype, compute.device);
-  decoder.token_embedding =
-      loader.tensor(prefix + "embed_tokens.weight", {shape.vocab_size, shape.width});
-  for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
-    decoder.blocks.push_back(
-        load_llama_block(loader, config, fmt::format("{}layers.{}.", prefix, layer)));
-  }
-  decoder.final_norm = loader.norm(prefix + "norm", shape.width, NormKind::kRms, config.eps);
-  decoder.head = loader.head("lm_head.weight", prefix + "embed_tokens.weight",
-                             decoder.token_embedding, config.tied);
+  const std::string embedding = names.embedding + ".weight";
+  decoder.token_embedding = loader.tensor(embedding, {shape.vocab_size, shape.width});
+  for (std::int64_t layer = 0; layer < shape.layers; ++layer)
+    decoder.blocks.push_back(load_llama_block(loader, config, names, layer));
+  decoder.final_norm = loader.norm(names.final_norm, shape.width, NormKind::kRms, config.eps);
+  decoder.head =
+      loader.head(names.head + ".weight", embedding, decoder.token_embedding, config.tied);
   loader.ignore(is_rotary_buffer);
   loader.finish();
   decoder.parameters = loader.parameters();
   return decoder;
 }
 
-}  // namespace
+LlamaNames llama_names(const Checkpoint& checkpoint) {
+  LlamaNames names;
+  if (!checkpoint.tensors.contains(names.embedding + ".weight")) {
+    names.embedding = "embed_tokens";
+    names.final_norm = "norm";
+    names.layers = "layers.";
+  }
+  return names;
+}
 
 std::unique_ptr<AutoregressiveModel> load_llama_dialect(const Checkpoint& checkpoint,
                                                         const ModelOptions& options,
@@ -174,7 +168,8 @@ std::unique_ptr<AutoregressiveModel> load_llama_dialect(const Checkpoint& checkp
   const std::string where = checkpoint.folder + "/config.json";
   const Json json = parse_json(checkpoint.config_json, where);
   const LlamaConfig config = parse_llama_config(json, dialect, where);
-  Decoder decoder = load_llama_decoder(checkpoint, config, resolve_compute(options));
+  Decoder decoder =
+      load_llama_decoder(checkpoint, config, llama_names(checkpoint), resolve_compute(options));
   ModelInfo info = decoder_info(decoder, json, where);
   info.family = dialect.family;
   info.dtype = options.dtype;

@@ -9,6 +9,7 @@
 #include <ATen/ops/full.h>
 #include <c10/core/InferenceMode.h>
 
+#include "harness/base/error.h"
 #include "models/transformer/compute.h"
 #include "models/transformer/linear.h"
 
@@ -52,7 +53,17 @@ double measure_linear_gflops(const std::string& backend, const std::string& dtyp
 }
 
 std::string auto_backend(const std::string& dtype) {
-  return compute_for("auto", dtype).backend == LinearBackend::kOneDnn ? "onednn" : "aten";
+  switch (compute_for("auto", dtype).backend) {
+    case LinearBackend::kAten:
+      return "aten";
+    case LinearBackend::kOneDnn:
+      return "onednn";
+    case LinearBackend::kPanels:
+      return "panels";
+    case LinearBackend::kMapped:
+      return "mapped";
+  }
+  DLM_CHECK(false, "a back end without a name");
 }
 
 double measure_read_gigabytes_per_second() {

@@ -21,6 +21,9 @@ enum class Purpose : std::uint32_t {
   kWeights = 7,          // random weights of test models
   kKmeansStart = 16,     // rows that k-means starts from
   kReferenceSplit = 17,  // which half of a reference a text falls in
+  kDropout = 20,         // which activations are dropped in training
+  kInitialWeights = 21,  // of networks to be trained
+  kNoiseStrata = 22,     // which stratum of noise levels a block of a training batch has
 };
 
 // Philox 4x32-10. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

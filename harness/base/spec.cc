@@ -34,14 +34,20 @@ std::vector<Row> model_rows() {
        one_of({"f32", "bf16", "f16"}), Identity::kPart},
       {"device", 0, "cpu, cuda or cuda:N",
        Get<std::string>([](RunSpec & s) -> auto& { return s.device; }), any(), Identity::kPart},
-      {"linear_backend", 0, "matrix products by aten or onednn; auto = a fixed rule (see doctor)",
+      {"linear_backend", 0,
+       "matrix products by aten, onednn or our own loops (panels); auto = a fixed rule (see "
+       "doctor); "
+       "mapped: by aten from the mapped file, for models about as large as the memory",
        Get<std::string>([](RunSpec & s) -> auto& { return s.linear_backend; }),
-       one_of({"auto", "aten", "onednn"}), Identity::kPart},
+       one_of({"auto", "aten", "onednn", "panels", "mapped"}), Identity::kPart},
       {"tokenizer", 0, "tokenizer folder, or data:FOLDER; empty = in the model folder",
        Get<std::string>([](RunSpec & s) -> auto& { return s.tokenizer; }), any(), Identity::kNot},
-      {"parameterization", 0, "what a diffusion transformer's output means; auto = by its config",
+      {"parameterization", 0,
+       "what a denoiser's output means; auto = by its config; raw: Dream and LLaDA as published, "
+       "the "
+       "mask a token among others",
        Get<std::string>([](RunSpec & s) -> auto& { return s.parameterization; }),
-       one_of({"auto", "subs", "sedd"}), Identity::kPart},
+       one_of({"auto", "subs", "sedd", "raw"}), Identity::kPart},
       {"noise_convention", 0,
        "how it is told the noise level: clipped (bd3lms) or smoothed (mdlm, SEDD)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.noise_convention; }),
@@ -155,10 +161,12 @@ std::vector<Row> preparation_rows() {
 std::vector<Row> estimator_rows() {
   return {
       {"estimator.estimator", 'e',
-       "exact (autoregressive), stratified, reference (as published), enumerate, order; auto = "
+       "exact (autoregressive), stratified, reference (as published), enumerate, order, "
+       "llada and dream (as published); auto = "
        "exact, stratified for masked diffusion, reference for score entropy",
        Get<std::string>([](RunSpec & s) -> auto& { return s.estimator.name; }),
-       one_of({"auto", "exact", "reference", "stratified", "enumerate", "order"}), Identity::kPart},
+       one_of({"auto", "exact", "reference", "stratified", "enumerate", "order", "llada", "dream"}),
+       Identity::kPart},
       {"estimator.draws", 0,
        "masks drawn for every block; 0 = the number that makes the target cheapest, or 2",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.draws; }), range(0, 65536),
@@ -203,12 +211,30 @@ std::vector<Row> estimator_rows() {
 std::vector<Row> sampler_rows() {
   return {
       {"sampler.name", 0,
-       "which positions a step reveals; auto = autoregressive where the model is, else "
-       "first_hitting",
+       "which positions a step reveals; auto = autoregressive where the model is, low_confidence "
+       "for "
+       "LLaDA, entropy for Dream, else first_hitting",
        Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.name; }),
-       one_of({"auto", "autoregressive", "first_hitting", "ancestral", "ancestral_reference",
-               "random", "left_to_right", "confidence", "entropy", "margin", "threshold",
-               "semi_autoregressive", "analytic"}),
+       one_of({"auto",
+               "autoregressive",
+               "first_hitting",
+               "ancestral",
+               "ancestral_reference",
+               "random",
+               "left_to_right",
+               "confidence",
+               "entropy",
+               "margin",
+               "threshold",
+               "semi_autoregressive",
+               "analytic",
+               "factor",
+               "factor_reference",
+               "maskgit_plus",
+               "low_confidence",
+               "origin",
+               "rerank",
+               "verified"}),
        Identity::kPart},
       {"sampler.steps", 0, "T, steps of a block (of ancestral; of others in place of K); 0 = none",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.sampler.steps; }), range(0, 1 << 24),
@@ -253,6 +279,55 @@ std::vector<Row> sampler_rows() {
        one_of({"keep", "drop"}), Identity::kPart},
       {"sampler.cache", 0, "keep keys and values between tokens",
        Get<bool>([](RunSpec & s) -> auto& { return s.sampler.cache; }), any(), Identity::kPart},
+  };
+}
+
+// Of models that see the whole text.
+std::vector<Row> whole_text_rows() {
+  return {
+      {"sampler.published", 0,
+       "do as the published program does where that differs: dream, llada, fast_dllm (see the "
+       "README)",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.published; }),
+       one_of({"none", "dream", "llada", "fast_dllm"}), Identity::kPart},
+      {"sampler.reveal_schedule", 0,
+       "how many tokens a step reveals: exact (K), or dream (K - 1 at first, K + 1 at last)",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.reveal_schedule; }),
+       one_of({"exact", "dream"}), Identity::kPart},
+      {"sampler.eps", 0, "last time of the schedule dream and of the sampler origin",
+       Get<double>([](RunSpec & s) -> auto& { return s.sampler.eps; }), range(0, 0.999),
+       Identity::kPart},
+      {"sampler.position_temperature", 0,
+       "above 0, draw positions with weights exp(score / this) (Dream's alg_temp); 0 = the best",
+       Get<double>([](RunSpec & s) -> auto& { return s.sampler.position_temperature; }),
+       range(0, 1e6), Identity::kPart},
+      {"sampler.factor", 0, "of the sampler factor: position i needs (i + 1)(1 - p) <= this",
+       Get<double>([](RunSpec & s) -> auto& { return s.sampler.factor; }), range(1e-9, 1e6),
+       Identity::kPart},
+      {"sampler.guidance", 0,
+       "logits u + this (c - u), u with the prompt hidden (LLaDA's cfg_scale + 1); 1 = off",
+       Get<double>([](RunSpec & s) -> auto& { return s.sampler.guidance; }), range(0, 1e6),
+       Identity::kPart},
+      {"sampler.suppress_eos", 0,
+       "the end of the text: never drawn, or revealed last, with the end of a turn",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.suppress_eos; }),
+       one_of({"none", "never", "last"}), Identity::kPart},
+      {"sampler.stale_keys", 0,
+       "keep keys and values within a block, which changes the text: prefix, or dual (both sides)",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.stale_keys; }),
+       one_of({"none", "prefix", "dual"}), Identity::kPart},
+      {"sampler.verifier", 0,
+       "autoregressive model, with the vocabulary of the denoiser, of the samplers rerank (commits "
+       "from the better of two fills) and verified (commits what it agrees with)",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.verifier; }), any(),
+       Identity::kPart},
+      {"sampler.adjust", 0,
+       "folder of an ADJUST layer of this model: a step's later tokens see its earlier ones",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.adjust; }), any(),
+       Identity::kPart},
+      {"sampler.filter_order", 0, "top-k before or after the nucleus",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.filter_order; }),
+       one_of({"top_k_first", "nucleus_first"}), Identity::kPart},
   };
 }
 
@@ -328,12 +403,13 @@ const FieldTable<RunSpec>& run_fields(SpecPart part) {
   static const FieldTable<RunSpec> score(
       joined({model_rows(), block_rows(), task_rows(), preparation_rows(), estimator_rows(),
               target_rows()}));
-  static const FieldTable<RunSpec> generate(joined({model_rows(), block_rows(), sampler_rows()}));
+  static const FieldTable<RunSpec> generate(
+      joined({model_rows(), block_rows(), sampler_rows(), whole_text_rows()}));
   static const FieldTable<RunSpec> sample(
       joined({model_rows(), block_rows(), task_rows(), target_rows(), sampler_rows(),
-              quality_rows(), answer_rows()}));
+              whole_text_rows(), quality_rows(), answer_rows()}));
   static const FieldTable<RunSpec> all(
-      joined({score.fields(), sampler_rows(), quality_rows(), answer_rows()}));
+      joined({score.fields(), sampler_rows(), whole_text_rows(), quality_rows(), answer_rows()}));
   switch (part) {
     case SpecPart::kModel:
       return model;

@@ -57,6 +57,18 @@ struct SamplerSpec {
   double nucleus_p = 1.0;             // (0, 1], 1 = off
   std::string nucleus_rule = "keep";  // whether the token that crosses p is kept or dropped
   bool cache = true;                  // keep keys and values between tokens
+  // Of Dream, LLaDA and what speeds them up (harness/whole_text_settings.h).
+  std::string published = "none";         // none, dream, llada, fast_dllm
+  std::string reveal_schedule = "exact";  // exact, dream
+  double eps = 1e-3;                      // the schedule's last time
+  double position_temperature = 0;        // above 0, positions are drawn; 0 = ranked
+  double factor = 1;                      // of the sampler "factor"
+  double guidance = 1;                    // classifier-free; 1 = off
+  std::string suppress_eos = "none";      // none, never, last
+  std::string stale_keys = "none";        // none, prefix, dual
+  std::string verifier;  // autoregressive model of the samplers rerank and verified
+  std::string adjust;    // folder of an ADJUST layer
+  std::string filter_order = "top_k_first";  // top_k_first, nucleus_first
 };
 
 inline constexpr std::int64_t kDefaultNewTokens = 256;

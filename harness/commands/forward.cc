@@ -18,9 +18,11 @@
 #include "harness/data_root.h"
 #include "harness/forward_diffusion.h"
 #include "harness/forward_inputs.h"
+#include "harness/forward_whole_text.h"
 #include "harness/model_loading.h"
 #include "models/checkpoint/weights.h"
 #include "models/dit.h"
+#include "models/factory.h"
 #include "models/runtime.h"
 
 namespace dlm {
@@ -49,6 +51,17 @@ constexpr const char* kText =
     "score_entropy, loss_terms\n"
     "  nlls, loss                   the terms under the attention mask, token 0 cleared, and "
     "their mean\n\n"
+    "Dream and LLaDA: input_ids (B, L), tokens with masks; attention_mask (B, L), 0 = padding on "
+    "the "
+    "left. Written:\n"
+    "  logits, last_hidden          as above; Dream's logits at i are of token i + 1\n"
+    "  logits_shifted (B, L, V) f32 Dream: logits[i - 1], what samplers use for token i\n"
+    "or x0 (B, L), clean, and xt (B, L), with masks; p_mask (B), the chance of a mask; guidance "
+    "(1)\n"
+    "and prompt (1, P). Written:\n"
+    "  nelbo_terms (B, L) f32       -log p(x0) / p_mask at hidden positions, nats\n"
+    "  loss (1)                     mean over rows of their sums: minus the published "
+    "log-likelihood\n\n"
     "  dlmbench forward --model gpt2/ --inputs ids.safetensors --outputs out.safetensors\n"
     "  dlmbench forward --model bd3lm-owt-block_size4/ --inputs noisy.safetensors --outputs "
     "out.safetensors";
@@ -133,8 +146,12 @@ NamedTensors forward_baseline(const AutoregressiveModel& model, const ForwardInp
 NamedTensors compute(const RunSpec& spec, const ForwardInputs& inputs) {
   const std::string folder = resolve_data_path(spec.model);
   const ModelOptions options = model_options(spec);
-  if (is_denoiser_folder(folder))
-    return forward_diffusion(*load_dit(Checkpoint::open(folder), options), inputs);
+  if (is_denoiser_folder(folder)) {
+    const auto denoiser = load_denoiser(folder, options);
+    if (const auto* whole = dynamic_cast<const CanvasModel*>(denoiser.get()))
+      return forward_whole_text(*whole, inputs);
+    return forward_diffusion(dynamic_cast<const DitModel&>(*denoiser), inputs);
+  }
   const auto model = load_network(folder, options);
   if (!inputs.has("input_ids") && inputs.has("x0"))
     return forward_baseline(*model, inputs);

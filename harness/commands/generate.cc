@@ -13,9 +13,12 @@
 #include "harness/base/text.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
+#include "harness/data_root.h"
 #include "harness/model_loading.h"
 #include "harness/text_sampling.h"
 #include "models/runtime.h"
+#include "tasks/chat_template.h"
+#include "tasks/task.h"
 
 namespace dlm {
 namespace {
@@ -36,6 +39,7 @@ struct Request {
   std::vector<std::string> texts;                // prompts
   std::optional<std::vector<std::int64_t>> ids;  // one prompt, given as ids
   std::int64_t samples = 1;
+  bool is_rendered = false;  // texts hold their special tokens
 };
 
 std::vector<std::int64_t> parse_ids(const std::string& list) {
@@ -88,10 +92,39 @@ Request read_request(const ParsedOptions& options) {
   return request;
 }
 
+// The template of the tokenizer's folder, where --chat asks for it; before a model is loaded.
+std::optional<ChatTemplate> chat_template(const ParsedOptions& options, const RunSpec& spec,
+                                          const Request& request) {
+  if (!options.has("chat")) {
+    if (options.has("system"))
+      throw ConfigError("system", options.get("system", ""), "--chat beside it");
+    return {};
+  }
+  if (request.ids)
+    throw ConfigError("chat", "on", "off for a prompt given as ids");
+  return ChatTemplate::from_folder(
+      resolve_data_path(spec.tokenizer.empty() ? spec.model : spec.tokenizer));
+}
+
+Request as_chat(const ChatTemplate& chat, const ParsedOptions& options, Request request) {
+  for (std::string& text : request.texts) {
+    std::vector<ChatMessage> messages;
+    if (options.has("system"))
+      messages.push_back({"system", options.get("system", "")});
+    messages.push_back({"user", text});
+    text = chat.render(messages, ChatTemplate::Generation::kPrompt);
+  }
+  request.is_rendered = true;
+  return request;
+}
+
 std::vector<Prompt> make_prompts(const LoadedModel& loaded, const Request& request) {
   std::vector<Prompt> prompts;
   for (std::size_t e = 0; e < request.texts.size(); ++e) {
-    const auto ids = request.ids ? *request.ids : prompt_ids(loaded, request.texts[e]);
+    const std::string& text = request.texts[e];
+    const auto ids = request.ids           ? *request.ids
+                     : request.is_rendered ? rendered_prompt_ids(loaded, text)
+                                           : prompt_ids(loaded, text);
     for (std::int64_t r = 0; r < request.samples; ++r) {
       prompts.push_back({ids, e, static_cast<std::uint64_t>(r)});
     }
@@ -140,6 +173,8 @@ int generate_command(const Arguments& args) {
       .value("prompt-ids", "one prompt as token ids separated by commas; the mask id is filled in")
       .value("samples", "continuations of each prompt (default 1)")
       .flag("ignore-eos", "go on after the end-of-text token")
+      .flag("chat", "each prompt is a user's turn, through the chat template of the model's folder")
+      .value("system", "with --chat: the system's turn before it")
       .value("output,o", "text (default) or jsonl")
       .fields(SpecPart::kGenerate);
   const auto options = cli.parse(args);
@@ -151,9 +186,12 @@ int generate_command(const Arguments& args) {
   const RunSpec spec = spec_from(*options);
   set_threads(spec.threads);
   const Request request = read_request(*options);
+  const std::optional<ChatTemplate> chat = chat_template(*options, spec, request);
   ModelCache cache;
-  const LoadedModel& loaded = cache.load(spec);
-  const auto prompts = make_prompts(loaded, request);
+  const bool names_base = !spec.sampler.adjust.empty();
+  const LoadedModel& loaded =
+      cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
+  const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
   const PassCounts before = pass_counts(loaded);
   const auto outs = sample_texts(spec, loaded, prompts, ending_of(*options, spec, loaded));
   std::int64_t tokens = 0;
@@ -165,7 +203,8 @@ int generate_command(const Arguments& args) {
     tokens += std::ssize(outs[i].fresh);
   }
   const PassCounts counts = pass_counts(loaded) - before;
-  log_info("{} tokens in {} passes ({:.3g} GFLOP)", tokens, counts.passes, counts.flops / 1e9);
+  log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
+           counts.flops / 1e9, cache.last_load_seconds());
   return kExitOk;
 }
 

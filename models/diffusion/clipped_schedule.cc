@@ -124,25 +124,32 @@ double nelbo_variance(std::span<const std::vector<double>> losses, std::int64_t 
   return std_error * std_error * static_cast<double>(means.size());
 }
 
-ScheduleSearch search_clipped_schedule(
-    const Denoiser& denoiser, std::span<const std::vector<std::vector<std::int64_t>>> batches,
-    const ClippedSearchOptions& options) {
+IntervalVariance interval_variance(const Denoiser& denoiser,
+                                   std::span<const std::vector<std::vector<std::int64_t>>> batches,
+                                   const NoiseInterval& interval,
+                                   const ClippedSearchOptions& options) {
   const auto used = batches.first(std::min(batches.size(), options.max_batches));
   if (used.empty())
     throw ConfigError("batches", "none", "at least one");
+  std::vector<double> variances;
+  std::uint64_t example = 0;
+  for (const auto& sequences : used) {
+    variances.push_back(nelbo_variance(losses_of(denoiser, {sequences, example}, interval, options),
+                                       options.block_size));
+    example += sequences.size();
+  }
+  const MeanEstimate mean = mean_estimate(variances);
+  return {interval, mean.value, mean.std_error};
+}
+
+ScheduleSearch search_clipped_schedule(
+    const Denoiser& denoiser, std::span<const std::vector<std::vector<std::int64_t>>> batches,
+    const ClippedSearchOptions& options) {
   ScheduleSearch search;
   std::vector<double> means;
   for (const NoiseInterval& interval : candidate_intervals(options.grid, options.block_size)) {
-    std::vector<double> variances;
-    std::uint64_t example = 0;
-    for (const auto& sequences : used) {
-      variances.push_back(nelbo_variance(
-          losses_of(denoiser, {sequences, example}, interval, options), options.block_size));
-      example += sequences.size();
-    }
-    const MeanEstimate mean = mean_estimate(variances);
-    means.push_back(mean.value);
-    search.intervals.push_back({interval, mean.value, mean.std_error});
+    search.intervals.push_back(interval_variance(denoiser, batches, interval, options));
+    means.push_back(search.intervals.back().mean);
   }
   search.best = smallest_variance(means);
   return search;

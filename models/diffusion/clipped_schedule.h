@@ -62,6 +62,13 @@ struct ScheduleSearch {
   std::size_t best = 0;  // the smallest variance, the first among equals
 };
 
+// "Var. NELBO" of one interval: the mean of nelbo_variance over the first max_batches batches,
+// drawn as search_clipped_schedule says. Throws ConfigError where there is no batch.
+IntervalVariance interval_variance(const Denoiser& denoiser,
+                                   std::span<const std::vector<std::vector<std::int64_t>>> batches,
+                                   const NoiseInterval& interval,
+                                   const ClippedSearchOptions& options);
+
 // Measures every candidate on the same batches, each of sequences of one length. Row r of a batch
 // of K takes the published stratum (r, block) of K rows; the uniforms of a sequence, numbered
 // through all batches, are the same for all intervals, which makes their variances comparable.

@@ -8,6 +8,7 @@
 #include "models/diffusion/enumerate.h"
 #include "models/diffusion/estimator_checks.h"
 #include "models/diffusion/order.h"
+#include "models/diffusion/published_draws.h"
 #include "models/diffusion/query_queue.h"
 #include "models/diffusion/reference.h"
 #include "models/diffusion/stratified.h"
@@ -18,11 +19,13 @@ namespace {
 
 using Maker = std::unique_ptr<Estimator> (*)(const EstimatorOptions& options, DenoiserLoss loss);
 
-constexpr std::array<std::pair<const char*, Maker>, 4> kEstimators{
+constexpr std::array<std::pair<const char*, Maker>, 6> kEstimators{
     {{"reference", make_reference_estimator},
      {"stratified", make_stratified_estimator},
      {"enumerate", make_enumerate_estimator},
-     {"order", make_order_estimator}}};
+     {"order", make_order_estimator},
+     {"llada", make_llada_estimator},
+     {"dream", make_dream_estimator}}};
 
 // Sequences of one length that are encoded together.
 struct Run {

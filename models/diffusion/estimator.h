@@ -19,8 +19,9 @@
 namespace dlm {
 
 struct EstimatorOptions {
-  std::string name = "stratified";  // reference, stratified, enumerate, order
-  std::int64_t block_size = 0;      // L'; 0 = the whole sequence is one block
+  // reference, stratified, enumerate, order; llada, dream (published_draws.h)
+  std::string name = "stratified";
+  std::int64_t block_size = 0;  // L'; 0 = the whole sequence is one block
   std::uint64_t seed = 1;
 
   // M, masks drawn for every block; `enumerate` and `order` have no draws.

@@ -41,6 +41,10 @@ void check_interval(const EstimatorOptions& options) {
   if (!(options.t_min >= 0 && options.t_min <= options.t_max && options.t_max <= 1 &&
         options.t_max > 0))
     throw ConfigError("t_min, t_max", interval, "an interval inside [0, 1] that is more than 0");
+  if (options.name == "llada" && (options.t_min != 0 || options.t_max != 1))
+    throw ConfigError("t_min, t_max", interval, "left out: `llada` draws how many are hidden");
+  if (options.name == "dream" && (options.t_min == 0 || options.t_max != 1))
+    throw ConfigError("t_min, t_max", interval, "above 0, and 1: `dream` weighs by 1 / t");
   if (options.name == "reference" && options.t_min == 0)
     throw ConfigError("t_min", "0", "above 0: `reference` weighs by 1 / t");
 }
@@ -89,7 +93,7 @@ std::int64_t smallest_divisor_above_one(std::int64_t n) {
 }  // namespace
 
 bool is_sampled(const EstimatorOptions& options) {
-  return options.name == "reference" || options.name == "stratified";
+  return options.name != "enumerate" && options.name != "order";
 }
 
 void check_estimator_options(const EstimatorOptions& options, DenoiserLoss loss) {
@@ -114,7 +118,7 @@ void check_estimator_options(const EstimatorOptions& options, DenoiserLoss loss)
 EstimatorOptions resolved_options(const EstimatorOptions& options) {
   EstimatorOptions resolved = options;
   if (options.t_min == -1)
-    resolved.t_min = options.name == "reference" ? kPublishedLowest : 0;
+    resolved.t_min = options.name == "reference" || options.name == "dream" ? kPublishedLowest : 0;
   if (options.replicates == 0 && options.draws >= 1)
     resolved.replicates =
         options.name == "reference" ? options.draws : smallest_divisor_above_one(options.draws);
@@ -125,6 +129,8 @@ LikelihoodKind likelihood_kind(const EstimatorOptions& options, DenoiserLoss los
   const EstimatorOptions resolved = resolved_options(options);
   if (resolved.name == "order")
     return LikelihoodKind::kExact;
+  if (resolved.name == "dream")
+    return LikelihoodKind::kClipped;
   const bool is_whole = resolved.t_min <= kPublishedLowest && resolved.t_max == 1;
   const bool is_all_masked = resolved.t_min == 1;
   const bool is_single = resolved.block_size == 1;

@@ -108,6 +108,7 @@ class ExactDecoder final : public BlockDecoder {
 std::unique_ptr<BlockDecoder> make_exact_decoder(std::shared_ptr<const ExactWorld> world,
                                                  const DecoderOptions& options,
                                                  PassCounts& counts) {
+  check_sees_blocks_only(options);
   if (options.block_size < 1)
     throw ConfigError("block_size", fmt::to_string(options.block_size), "an integer >= 1");
   const std::int64_t limit = world->info().max_length;

@@ -166,6 +166,10 @@ class LawWalk {
 std::vector<double> policy_law(const TabularWorld& world, const PolicyLawOptions& options) {
   check_token_filter(options.filter);
   const auto policy = make_reveal_policy(options.reveal);
+  if (policy->reads_draws() || options.reveal.position_temperature > 0 ||
+      options.reveal.first_alone || options.reveal.schedule != "exact")
+    throw ConfigError("sampler", options.reveal.policy,
+                      "one whose reveals follow from the laws alone, in even steps");
   const std::int64_t length = world.info().max_length;
   const std::int64_t block_size = options.block_size == 0 ? length : options.block_size;
   if (block_size < 1 || length % block_size != 0)

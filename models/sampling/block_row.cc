@@ -1,6 +1,7 @@
 #include "models/sampling/block_row.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "harness/base/error.h"
@@ -44,10 +45,13 @@ BlockRow::BlockRow(const RowContext& context, const Prompt& prompt, BlockSample&
       canvas_(std::ssize(prompt.ids) + context.options.max_new_tokens),
       step_(context.options.first_step) {
   out_.prompt_tokens = std::ssize(prompt.ids);
+  const bool is_whole = std::find(ids_.begin(), ids_.end(), context.mask_id) == ids_.end();
+  if (context.canvas && is_whole)
+    begin_ = out_.prompt_tokens;
 }
 
 BlockState BlockRow::state() const {
-  return {hidden_, context_.block_size - std::ssize(given_), block_step_, t_};
+  return {hidden_, size_ - std::ssize(given_), block_step_, t_};
 }
 
 bool BlockRow::prepare() {
@@ -61,9 +65,14 @@ bool BlockRow::prepare() {
       fail(begin_ + hidden_.front(), "a block that does not end");
     left_ = -1;
     source_ = context_.policy.source(state());
-    if (context_.policy.reads_laws()) {
-      t_ = static_cast<double>(hidden_.size()) /
-           static_cast<double>(context_.block_size - std::ssize(given_));
+    reads_laws_ = context_.policy.reads_laws_at(state());
+    if (reads_laws_ && context_.policy.idles(state())) {
+      ++block_step_;
+      ++step_;
+      continue;
+    }
+    if (reads_laws_) {
+      t_ = static_cast<double>(hidden_.size()) / static_cast<double>(size_ - std::ssize(given_));
       wanted_ = hidden_;
       return true;
     }
@@ -88,11 +97,14 @@ bool BlockRow::next_block() {
     close_block();
   if (!live_)
     return false;
-  const std::int64_t size = context_.block_size;
   if (begin_ >= canvas_) {
     finish(FinishReason::kLength, canvas_);
     return false;
   }
+  size_ = context_.block_size;
+  if (context_.canvas && begin_ < out_.prompt_tokens)
+    size_ = std::min(out_.prompt_tokens + context_.block_size, canvas_);
+  const std::int64_t size = size_;
   const std::int64_t limit = context_.info.max_length;
   if (limit > 0 && begin_ + size > limit && context_.options.past_context == PastContext::kStop) {
     finish(FinishReason::kContext, std::max(begin_, out_.prompt_tokens));
@@ -114,7 +126,7 @@ bool BlockRow::next_block() {
 
 void BlockRow::close_block() {
   open_ = false;
-  begin_ += context_.block_size;
+  begin_ += size_;
   // A block that is generated whole but only partly asked for ends at what was asked for.
   const std::int64_t end = std::min(begin_, canvas_);
   const auto text = std::span(ids_).first(static_cast<std::size_t>(end));
@@ -136,7 +148,12 @@ DecodeStep BlockRow::step(std::int64_t row) const {
   const auto part = [&](std::int64_t from, std::int64_t to) {
     return all.subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
   };
-  return {row, part(stored_, begin_), part(begin_, begin_ + context_.block_size), wanted_, t_};
+  DecodeStep step{row, part(stored_, begin_), part(begin_, begin_ + size_), wanted_, t_};
+  if (context_.canvas) {
+    step.masks_behind = canvas_ - begin_ - size_;
+    step.prompt = prompt_.ids;
+  }
+  return step;
 }
 
 void BlockRow::passed() {
@@ -151,14 +168,43 @@ std::span<float> BlockRow::row_of(std::span<float> logits, std::int64_t position
   return logits.subspan(static_cast<std::size_t>(place - wanted_.begin()) * V, V);
 }
 
-// Hidden positions by falling score; decides how many this step reveals.
-std::vector<std::int64_t> BlockRow::ranked(std::span<float> logits) {
+double BlockRow::score_of(std::span<const float> logits, std::int64_t position) const {
   TokenFilter filter = context_.options.filter;
   if (filter.temperature == 0)
     filter.temperature = 1;
+  const double score = context_.policy.reads_draws()
+                           ? drawn_score(logits, position)
+                           : context_.policy.score(token_law(logits, filter));
+  const double temperature = context_.options.reveal.position_temperature;
+  if (temperature == 0)
+    return score;
+  // The largest of score / temperature + Gumbel noise are draws without replacement.
+  const double u = places_.uniform(step_, static_cast<std::uint64_t>(position));
+  return score / temperature - std::log(-std::log(std::max(u, 1e-300)));
+}
+
+// The score of the token that the position draws.
+double BlockRow::drawn_score(std::span<const float> logits, std::int64_t position) const {
+  const std::int64_t token = drawn(logits, position).token;
+  TokenFilter filter;
+  if (context_.policy.ranking_law() == RankingLaw::kFiltered) {
+    filter = context_.options.filter;
+    if (filter.temperature == 0)
+      filter.temperature = 1;
+  }
+  if (context_.options.late_ids.empty())
+    return context_.policy.draw_score(token_law(logits, filter), token);
+  std::vector<float> others(logits.begin(), logits.end());
+  for (const std::int64_t id : context_.options.late_ids)
+    others[static_cast<std::size_t>(id)] = -std::numeric_limits<float>::infinity();
+  return context_.policy.draw_score(token_law(others, filter), token);
+}
+
+// Hidden positions by falling score; decides how many this step reveals.
+std::vector<std::int64_t> BlockRow::ranked(std::span<float> logits) {
   std::vector<double> scores;
   for (const std::int64_t position : hidden_)
-    scores.push_back(context_.policy.score(token_law(row_of(logits, position), filter)));
+    scores.push_back(score_of(row_of(logits, position), position));
   std::vector<std::size_t> order(hidden_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -181,12 +227,15 @@ std::vector<std::int64_t> BlockRow::ranked(std::span<float> logits) {
 }
 
 bool BlockRow::reveal(std::span<float> logits, std::int64_t most) {
-  if (context_.policy.reads_laws()) {
+  ban(logits);
+  if (reads_laws_) {
     try {
       plan_ = ranked(logits);
     } catch (const InternalError& error) {
       fail(begin_, error.what());
     }
+    if (context_.options.hooks.choice != nullptr)
+      return take_choice(logits);
   }
   const std::int64_t count = std::min(most, left_);
   for (std::int64_t i = 0; i < count; ++i) draw(logits, plan_[static_cast<std::size_t>(i)]);
@@ -202,13 +251,60 @@ void BlockRow::draw(std::span<float> logits, std::int64_t position) {
   } catch (const InternalError& error) {
     fail(begin_ + position, error.what());
   }
-  if (token.token == context_.mask_id)
-    fail(begin_ + position, "the mask was drawn");
+  if (token.token == context_.mask_id) {
+    if (!mask_may_stay())
+      fail(begin_ + position, "the mask was drawn");
+    return;
+  }
   note(token.margin);
-  ids_[static_cast<std::size_t>(begin_ + position)] = token.token;
+  write(position, token.token);
+}
+
+void BlockRow::write(std::int64_t position, std::int64_t token) {
+  ids_[static_cast<std::size_t>(begin_ + position)] = token;
   hidden_.erase(std::lower_bound(hidden_.begin(), hidden_.end(), position));
   revealed_ = position;
   ++out_.canvas;
+}
+
+// As many steps as tokens, or as were asked for; then the block has to end.
+bool BlockRow::mask_may_stay() const {
+  const std::int64_t steps = std::max(size_ - std::ssize(given_), context_.options.reveal.steps);
+  return context_.canvas && block_step_ + 1 < steps;
+}
+
+void BlockRow::ban(std::span<float> logits) const {
+  std::vector<std::int64_t> banned = context_.options.banned_ids;
+  if (context_.canvas && !mask_may_stay())
+    banned.push_back(context_.mask_id);
+  const auto V = static_cast<std::size_t>(context_.info.vocab_size);
+  for (const std::int64_t id : banned) {
+    for (std::size_t at = static_cast<std::size_t>(id); at < logits.size(); at += V)
+      logits[at] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+// Writes what the hook chooses: a step's whole reveal.
+bool BlockRow::take_choice(std::span<float> logits) {
+  ChoiceView view;
+  view.name = {prompt_.example, prompt_.replicate, step_, begin_};
+  view.ids = ids_;
+  view.begin = begin_;
+  view.hidden = hidden_;
+  for (const std::int64_t position : hidden_) view.logits.push_back(row_of(logits, position));
+  view.ranked = plan_;
+  view.count = left_;
+  const std::vector<ChosenToken> chosen = context_.options.hooks.choice->choose(view);
+  DLM_CHECK(!chosen.empty(), "{} positions, none chosen", hidden_.size());
+  for (const ChosenToken& one : chosen) {
+    DLM_CHECK(std::binary_search(hidden_.begin(), hidden_.end(), one.position) &&
+                  one.token != context_.mask_id,
+              "token {} chosen at position {}", one.token, one.position);
+    write(one.position, one.token);
+  }
+  plan_.clear();
+  left_ = 0;
+  return false;
 }
 
 DrawnToken BlockRow::drawn(std::span<const float> logits, std::int64_t position) const {
@@ -225,7 +321,9 @@ DrawnToken BlockRow::drawn(std::span<const float> logits, std::int64_t position)
 }
 
 RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) const {
-  RefreshRow view{row, ids_, begin_, revealed_, hidden_, {}};
+  RefreshRow view{row, ids_, begin_, revealed_, hidden_, {}, 0};
+  if (context_.canvas)
+    view.masks_behind = canvas_ - begin_ - size_;
   for (const std::int64_t position : hidden_) view.logits.push_back(row_of(logits, position));
   return view;
 }
@@ -233,10 +331,10 @@ RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) cons
 void BlockRow::finish_step() {
   Remask* const remask = context_.options.hooks.remask;
   if (remask != nullptr) {
-    const auto block = std::span<const std::int64_t>(ids_).subspan(
-        static_cast<std::size_t>(begin_), static_cast<std::size_t>(context_.block_size));
+    const auto block = std::span<const std::int64_t>(ids_).subspan(static_cast<std::size_t>(begin_),
+                                                                   static_cast<std::size_t>(size_));
     for (const std::int64_t position : remask->hide_again({block, given_, block_step_})) {
-      DLM_CHECK(position >= 0 && position < context_.block_size &&
+      DLM_CHECK(position >= 0 && position < size_ &&
                     !std::binary_search(given_.begin(), given_.end(), position),
                 "position {} cannot be hidden again", position);
       ids_[static_cast<std::size_t>(begin_ + position)] = context_.mask_id;

@@ -20,6 +20,7 @@ struct RowContext {
   std::int64_t block_size = 1;
   const BlockSampleOptions& options;
   const RevealPolicy& policy;
+  bool canvas = false;  // the model sees the whole text
 };
 
 class BlockRow {
@@ -55,7 +56,13 @@ class BlockRow {
   void finish(FinishReason reason, std::int64_t length);
   std::span<float> row_of(std::span<float> logits, std::int64_t position) const;
   std::vector<std::int64_t> ranked(std::span<float> logits);
+  double score_of(std::span<const float> logits, std::int64_t position) const;
+  double drawn_score(std::span<const float> logits, std::int64_t position) const;
+  void ban(std::span<float> logits) const;
+  bool take_choice(std::span<float> logits);
+  bool mask_may_stay() const;
   void draw(std::span<float> logits, std::int64_t position);
+  void write(std::int64_t position, std::int64_t token);
   DrawnToken drawn(std::span<const float> logits, std::int64_t position) const;
   void note(double margin);
   [[noreturn]] void fail(std::int64_t position, const char* what) const;
@@ -68,6 +75,7 @@ class BlockRow {
   std::vector<std::int64_t> ids_;  // to the end of the current block
   std::int64_t canvas_ = 0;        // positions asked for
   std::int64_t begin_ = 0;         // of the current block
+  std::int64_t size_ = 0;          // of the current block
   std::int64_t stored_ = 0;        // positions the decoder has been given
   std::int64_t checked_ = 0;       // positions that the stop rules have seen
   bool open_ = false;              // a block is under way
@@ -81,6 +89,7 @@ class BlockRow {
   std::int64_t left_ = -1;          // of them, or -1: not yet decided
   std::int64_t revealed_ = 0;       // the last position revealed
   TokenSource source_ = TokenSource::kLaw;
+  bool reads_laws_ = false;           // the step ranks positions by laws
   std::vector<std::int64_t> wanted_;  // rows of the pass
 };
 

@@ -16,19 +16,52 @@ namespace {
 // Below this many logits a thread is not worth waking.
 constexpr std::int64_t kLogitsForThreads = 16384;
 
-void check_prompt(const Prompt& prompt, std::size_t index, const BlockDenoiser& model) {
+void check_prompt(const Prompt& prompt, std::size_t index, const BlockDenoiser& model,
+                  const BlockSampleOptions& options) {
   const ModelInfo& info = model.info();
   const std::string field = fmt::format("prompt {}", index);
   if (info.max_length > 0 && std::ssize(prompt.ids) > info.max_length) {
     throw ConfigError(field, fmt::format("{} tokens", prompt.ids.size()),
                       fmt::format("at most max_length = {}", info.max_length));
   }
+  const std::int64_t canvas = std::ssize(prompt.ids) + options.max_new_tokens;
+  if (model.sees_whole_text() && info.max_length > 0 && canvas > info.max_length)
+    throw ConfigError(field, fmt::format("{} tokens with its new ones", canvas),
+                      fmt::format("at most max_length = {}", info.max_length));
   for (const std::int64_t id : prompt.ids) {
     if ((id < 0 || id >= info.vocab_size) && id != model.mask_id())
       throw ConfigError(
           field, fmt::to_string(id),
           fmt::format("ids in [0, {}) or the mask, {}", info.vocab_size, model.mask_id()));
   }
+}
+
+// Of a model that sees the whole text.
+void check_canvas(const BlockSampleOptions& options) {
+  const std::int64_t canvas = options.max_new_tokens;
+  const std::int64_t size = options.block_size > 0 ? options.block_size : canvas;
+  if (options.block_size < 0 || (canvas > 0 && canvas % size != 0))
+    throw ConfigError("block_size", fmt::to_string(options.block_size),
+                      fmt::format("a divisor of max_new_tokens = {}, or 0: one block", canvas));
+  if (options.reveal.tokens_per_step > std::max<std::int64_t>(1, size))
+    throw ConfigError("tokens_per_step", fmt::to_string(options.reveal.tokens_per_step),
+                      fmt::format("at most the block, {} tokens", size));
+}
+
+void check_ids(const char* field, std::span<const std::int64_t> ids, const BlockDenoiser& model) {
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= model.info().vocab_size || id == model.mask_id())
+      throw ConfigError(field, fmt::to_string(id),
+                        fmt::format("ids in [0, {}) but the mask", model.info().vocab_size));
+  }
+}
+
+void check_policy(const BlockSampleOptions& options, const RevealPolicy& policy) {
+  if (!options.late_ids.empty() && !policy.reads_draws())
+    throw ConfigError("late_ids", fmt::to_string(options.late_ids.front()),
+                      "none: the sampler does not rank the tokens that are drawn");
+  if (options.hooks.choice != nullptr && !policy.reads_laws())
+    throw ConfigError("sampler", options.reveal.policy, "one that ranks positions, for this hook");
 }
 
 void check_options(const BlockSampleOptions& options, const BlockDenoiser& model) {
@@ -40,7 +73,9 @@ void check_options(const BlockSampleOptions& options, const BlockDenoiser& model
     throw ConfigError("max_new_tokens", fmt::to_string(options.max_new_tokens), "an integer >= 0");
   if (options.batch_size < 1)
     throw ConfigError("batch_size", fmt::to_string(options.batch_size), "an integer >= 1");
-  if (options.block_size < 0 || (options.block_size == 0 && model.trained_block_size() == 0))
+  if (model.sees_whole_text())
+    check_canvas(options);
+  else if (options.block_size < 0 || (options.block_size == 0 && model.trained_block_size() == 0))
     throw ConfigError("block_size", fmt::to_string(options.block_size),
                       "an integer >= 1: this model was trained with none");
   const std::int64_t limit = model.info().max_length;
@@ -50,11 +85,9 @@ void check_options(const BlockSampleOptions& options, const BlockDenoiser& model
   if (!(options.stop.entropy_floor >= 0))
     throw ConfigError("entropy_floor", fmt::to_string(options.stop.entropy_floor),
                       "a number >= 0 (0 = off)");
-  for (const std::int64_t id : options.stop.stop_ids) {
-    if (id < 0 || id >= model.info().vocab_size || id == model.mask_id())
-      throw ConfigError("stop_ids", fmt::to_string(id),
-                        fmt::format("ids in [0, {}) but the mask", model.info().vocab_size));
-  }
+  check_ids("stop_ids", options.stop.stop_ids, model);
+  check_ids("banned_ids", options.banned_ids, model);
+  check_ids("late_ids", options.late_ids, model);
 }
 
 // A row of the decoder and the text in it.
@@ -77,7 +110,11 @@ class BlockLoop {
     });
     const auto rows = std::min<std::int64_t>(context.options.batch_size, std::ssize(prompts));
     slots_.resize(static_cast<std::size_t>(rows));
-    decoder_ = model.new_decoder({rows, context.block_size, longest_row(), context.options.cache});
+    const BlockSampleOptions& options = context.options;
+    decoder_ = model.new_decoder(
+        {rows, context.block_size, longest_row(), options.cache, options.stale_keys,
+         options.slice_start, options.guidance,
+         options.hooks.refresh != nullptr && options.hooks.refresh->reads_hidden()});
   }
 
   void run() {
@@ -90,6 +127,8 @@ class BlockLoop {
     const std::int64_t limit = context_.info.max_length;
     const std::int64_t canvas =
         std::ssize(prompts_[order_.front()].ids) + context_.options.max_new_tokens;
+    if (context_.canvas)
+      return canvas;
     const std::int64_t whole = std::max(size, (canvas + size - 1) / size * size);
     const bool stops = limit > 0 && context_.options.past_context == PastContext::kStop;
     return stops ? std::min(whole, limit) : whole;
@@ -130,10 +169,13 @@ class BlockLoop {
       parts_.push_back(logits.first(size));
       logits = logits.subspan(size);
     }
-    if (context_.options.hooks.refresh != nullptr)
+    if (context_.options.hooks.refresh != nullptr) {
+      const std::vector<std::int64_t> rows(active_.begin(), active_.end());
+      context_.options.hooks.refresh->begin(*decoder_, rows);
       reveal_one_by_one();
-    else
+    } else {
       reveal_all(std::numeric_limits<std::int64_t>::max());
+    }
     for (const std::size_t s : active_) slots_[s].row->finish_step();
   }
 
@@ -143,6 +185,7 @@ class BlockLoop {
     std::vector<std::exception_ptr> failures(active_.size());
     more_.assign(active_.size(), 0);
     const bool parallel = count > 1 && context_.options.hooks.draws == nullptr &&
+                          context_.options.hooks.choice == nullptr &&
                           count * context_.info.vocab_size >= kLogitsForThreads;
 #pragma omp parallel for schedule(dynamic) if (parallel)
     for (std::int64_t i = 0; i < count; ++i) {
@@ -208,17 +251,22 @@ class BlockLoop {
 std::vector<BlockSample> sample_blocks(const BlockDenoiser& model, std::span<const Prompt> prompts,
                                        const BlockSampleOptions& options) {
   check_options(options, model);
-  for (std::size_t i = 0; i < prompts.size(); ++i) check_prompt(prompts[i], i, model);
+  for (std::size_t i = 0; i < prompts.size(); ++i) check_prompt(prompts[i], i, model, options);
   std::vector<BlockSample> results(prompts.size());
   if (prompts.empty())
     return results;
   std::unique_ptr<RevealPolicy> named;
   if (options.hooks.policy == nullptr)
     named = make_reveal_policy(options.reveal);
-  const RowContext context{model.info(), model.mask_id(),
-                           options.block_size > 0 ? options.block_size : model.trained_block_size(),
+  const bool canvas = model.sees_whole_text();
+  const std::int64_t whole = canvas ? options.max_new_tokens : model.trained_block_size();
+  const RowContext context{model.info(),
+                           model.mask_id(),
+                           options.block_size > 0 ? options.block_size : whole,
                            options,
-                           options.hooks.policy != nullptr ? *options.hooks.policy : *named};
+                           options.hooks.policy != nullptr ? *options.hooks.policy : *named,
+                           canvas};
+  check_policy(options, context.policy);
   BlockLoop(model, context, prompts, results).run();
   return results;
 }

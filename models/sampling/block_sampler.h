@@ -25,6 +25,7 @@ struct RefreshRow {
   std::int64_t revealed = 0;             // position in the block, just revealed
   std::vector<std::int64_t> hidden;      // positions in the block still hidden
   std::vector<std::span<float>> logits;  // of each of them, V: to be written
+  std::int64_t masks_behind = 0;         // that the model sees behind the block
 };
 
 // Makes the laws of a step's later reveals depend on its earlier ones. With it, every hidden
@@ -32,6 +33,15 @@ struct RefreshRow {
 class Refresh {
  public:
   virtual ~Refresh() = default;
+
+  // Reads the decoder's hidden states: it has to keep them (DecoderOptions::keeps_hidden).
+  virtual bool reads_hidden() const { return false; }
+
+  // A pass has been made, for these rows of the decoder.
+  virtual void begin(BlockDecoder& decoder, std::span<const std::int64_t> rows) {
+    (void)decoder;
+    (void)rows;
+  }
 
   // After each reveal of a step but its last, for all rows of the pass that have more to reveal.
   virtual void refresh(std::span<RefreshRow> rows) = 0;
@@ -67,11 +77,37 @@ class TokenDraws {
   virtual DrawnToken draw(const TokenLaw& law, const DrawName& name) = 0;
 };
 
+// A step after its pass, before anything is revealed.
+struct ChoiceView {
+  DrawName name;                         // of the step; the position is where the block begins
+  std::span<const std::int64_t> ids;     // the text to the end of its block, masks in place
+  std::int64_t begin = 0;                // where the block begins
+  std::span<const std::int64_t> hidden;  // positions in the block, ascending
+  std::vector<std::span<const float>> logits;  // of each of them, V
+  std::span<const std::int64_t> ranked;        // the same positions in the policy's order
+  std::int64_t count = 0;                      // that the policy would reveal
+};
+
+struct ChosenToken {
+  std::int64_t position = 0;  // in the block, hidden
+  std::int64_t token = 0;
+};
+
+// Decides what a step reveals, in place of the policy and the draws; for policies that read laws.
+class StepChoice {
+ public:
+  virtual ~StepChoice() = default;
+
+  // At least one position.
+  virtual std::vector<ChosenToken> choose(const ChoiceView& view) = 0;
+};
+
 struct SamplerHooks {
   const RevealPolicy* policy = nullptr;  // in place of the named one
   Refresh* refresh = nullptr;
   Remask* remask = nullptr;
   TokenDraws* draws = nullptr;
+  StepChoice* choice = nullptr;
 };
 
 struct BlockSampleOptions {
@@ -82,6 +118,14 @@ struct BlockSampleOptions {
   StopRules stop = {};
   PastContext past_context = PastContext::kStop;
   ContextCache cache = ContextCache::kOn;
+  // Of models that see the whole text, see DecoderOptions.
+  StaleKeys stale_keys = StaleKeys::kNone;
+  SliceStart slice_start = SliceStart::kLookBack;
+  double guidance = 1;
+  std::vector<std::int64_t> banned_ids = {};  // never drawn
+  // Drawn, but revealed only where no other position is left: their score is 0, and the laws that
+  // rank others are without them. Source: LLaDA generate.py confidence_eos_eot_inf.
+  std::vector<std::int64_t> late_ids = {};
   std::int64_t batch_size = 8;  // rows of a network pass; changes no result
   std::uint64_t seed = 1;
   std::uint64_t first_step = 0;  // of every row: where it goes on from an earlier call
@@ -100,6 +144,11 @@ struct BlockSample {
   double margin = std::numeric_limits<double>::infinity();
 };
 
+// A model that sees the whole text gets it as a canvas: prompt, then max_new_tokens in blocks of L'
+// (0 = one), which must divide them; what is hidden in the prompt is filled in with the first
+// block. Where such a model counts the mask as a token (MaskLogit), one that is drawn leaves its
+// position hidden, and the steps that a block then needs beyond its tokens ban it.
+//
 // Continues every prompt by max_new_tokens; result[i] belongs to prompts[i]. A prompt may be empty,
 // and may hold the mask id: such tokens are filled in, each block seeing itself and those before.
 // The text is cut into blocks from its first token on, so tokens of the prompt in a block that is

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "harness/base/error.h"
+#include "models/sampling/drawn_policies.h"
+#include "models/sampling/reveal_schedule.h"
 
 namespace dlm {
 namespace {
@@ -18,45 +20,6 @@ Positions all_of(const BlockState& state) {
 double hidden_share(const BlockState& state) {
   return static_cast<double>(state.hidden.size()) / static_cast<double>(state.hidden_at_start);
 }
-
-// Probabilities of every subset of the hidden positions, each revealed with chance `reveal`.
-std::vector<RevealOutcome> independent_outcomes(const BlockState& state, double reveal) {
-  std::vector<RevealOutcome> outcomes;
-  const std::size_t n = state.hidden.size();
-  for (std::uint64_t subset = 0; subset < (std::uint64_t{1} << n); ++subset) {
-    RevealOutcome outcome;
-    for (std::size_t i = 0; i < n; ++i) {
-      const bool revealed = ((subset >> i) & 1U) != 0;
-      outcome.probability *= revealed ? reveal : 1 - reveal;
-      if (revealed)
-        outcome.positions.push_back(state.hidden[i]);
-    }
-    if (outcome.probability > 0)
-      outcomes.push_back(std::move(outcome));
-  }
-  return outcomes;
-}
-
-// How many positions a step reveals: K, or a share of n in T steps.
-class Schedule {
- public:
-  explicit Schedule(const RevealOptions& options)
-      : per_step_(options.tokens_per_step), steps_(options.steps) {}
-
-  std::int64_t at(const BlockState& state) const {
-    const std::int64_t left = std::ssize(state.hidden);
-    if (steps_ == 0)
-      return std::min(per_step_, left);
-    if (state.step + 1 >= steps_)
-      return left;
-    const std::int64_t extra = state.step < state.hidden_at_start % steps_ ? 1 : 0;
-    return std::clamp<std::int64_t>(state.hidden_at_start / steps_ + extra, 1, left);
-  }
-
- private:
-  std::int64_t per_step_;
-  std::int64_t steps_;
-};
 
 class FirstHitting final : public RevealPolicy {
  public:
@@ -176,7 +139,7 @@ class RandomOrder final : public RevealPolicy {
   }
 
  private:
-  Schedule schedule_;
+  RevealSchedule schedule_;
 };
 
 class LeftToRight final : public RevealPolicy {
@@ -200,7 +163,7 @@ class LeftToRight final : public RevealPolicy {
     return {head.begin(), head.end()};
   }
 
-  Schedule schedule_;
+  RevealSchedule schedule_;
 };
 
 using Score = double (*)(const TokenLaw&);
@@ -223,36 +186,48 @@ class MostCertain final : public RevealPolicy {
 
   double score(const TokenLaw& law) const override { return kScore(law); }
 
+  bool idles(const BlockState& state) const override { return schedule_.at(state) == 0; }
+
   std::int64_t count(const BlockState& state, std::span<const double> scores) const override {
     (void)scores;
     return schedule_.at(state);
   }
 
  private:
-  Schedule schedule_;
+  RevealSchedule schedule_;
 };
 
 class Threshold final : public RevealPolicy {
  public:
-  explicit Threshold(const RevealOptions& options) : threshold_(options.threshold) {}
+  explicit Threshold(const RevealOptions& options)
+      : threshold_(options.threshold), steps_(options.steps) {}
 
   bool reads_laws() const override { return true; }
 
   double score(const TokenLaw& law) const override { return confidence(law); }
 
   std::int64_t count(const BlockState& state, std::span<const double> scores) const override {
-    (void)state;
     const auto sure = std::count_if(scores.begin(), scores.end(),
                                     [this](double score) { return score > threshold_; });
-    return std::max<std::int64_t>(1, sure);
+    return std::max<std::int64_t>(1, std::min<std::int64_t>(sure, most(state)));
   }
 
  private:
+  // What steps up to this one may have revealed, less what they have.
+  std::int64_t most(const BlockState& state) const {
+    const std::int64_t left = std::ssize(state.hidden);
+    if (steps_ == 0 || state.step + 1 >= steps_)
+      return left;
+    const std::int64_t share = (state.step + 1) * (state.hidden_at_start / steps_);
+    return share - (state.hidden_at_start - left);
+  }
+
   double threshold_;
+  std::int64_t steps_;
 };
 
 // Which options a policy reads.
-enum class Pace { kOne, kSteps, kEither, kThreshold };
+enum class Pace { kOne, kSteps, kEither, kThreshold, kFactor };
 
 struct PolicyEntry {
   const char* name;
@@ -275,7 +250,22 @@ constexpr std::array kPolicies = {
     PolicyEntry{"entropy", Pace::kEither, make<MostCertain<negative_entropy>>},
     PolicyEntry{"margin", Pace::kEither, make<MostCertain<lead>>},
     PolicyEntry{"threshold", Pace::kThreshold, make<Threshold>},
+    PolicyEntry{"factor", Pace::kFactor, make_factor},
+    PolicyEntry{"factor_reference", Pace::kFactor, make_factor_reference},
+    PolicyEntry{"maskgit_plus", Pace::kEither, make_maskgit_plus},
+    PolicyEntry{"low_confidence", Pace::kEither, make_low_confidence},
+    PolicyEntry{"origin", Pace::kSteps, make_origin},
 };
+
+// Options that would do nothing.
+void check_unread(const PolicyEntry& entry, const RevealOptions& options) {
+  if (options.schedule != "exact" && entry.pace != Pace::kEither)
+    throw ConfigError("schedule", options.schedule,
+                      fmt::format("exact: the sampler {} has none", entry.name));
+  if (!(options.position_temperature >= 0 && options.position_temperature < 1e6))
+    throw ConfigError("position_temperature", fmt::format("{}", options.position_temperature),
+                      "a number >= 0");
+}
 
 void check_pace(const PolicyEntry& entry, const RevealOptions& options) {
   if (options.tokens_per_step < 1)
@@ -291,14 +281,54 @@ void check_pace(const PolicyEntry& entry, const RevealOptions& options) {
         options.steps > 0
             ? "1 where steps are given: they say how many a step reveals"
             : fmt::format("1: the sampler {} reveals as many as it finds", entry.name));
-  if (options.steps > 0 && (entry.pace == Pace::kOne || entry.pace == Pace::kThreshold))
+  if (options.steps > 0 && (entry.pace == Pace::kOne || entry.pace == Pace::kFactor))
     throw ConfigError("steps", fmt::to_string(options.steps),
                       fmt::format("0: the sampler {} takes as many as it needs", entry.name));
   if (entry.pace == Pace::kThreshold && !(options.threshold > 0 && options.threshold < 1))
     throw ConfigError("threshold", fmt::to_string(options.threshold), "a number in (0, 1)");
+  check_unread(entry, options);
 }
 
 }  // namespace
+
+std::vector<RevealOutcome> independent_outcomes(const BlockState& state, double reveal) {
+  std::vector<RevealOutcome> outcomes;
+  const std::size_t n = state.hidden.size();
+  for (std::uint64_t subset = 0; subset < (std::uint64_t{1} << n); ++subset) {
+    RevealOutcome outcome;
+    for (std::size_t i = 0; i < n; ++i) {
+      const bool revealed = ((subset >> i) & 1U) != 0;
+      outcome.probability *= revealed ? reveal : 1 - reveal;
+      if (revealed)
+        outcome.positions.push_back(state.hidden[i]);
+    }
+    if (outcome.probability > 0)
+      outcomes.push_back(std::move(outcome));
+  }
+  return outcomes;
+}
+
+bool RevealPolicy::reads_laws_at(const BlockState& state) const {
+  (void)state;
+  return reads_laws();
+}
+
+bool RevealPolicy::reads_draws() const {
+  return false;
+}
+
+RankingLaw RevealPolicy::ranking_law() const {
+  return RankingLaw::kFiltered;
+}
+
+bool RevealPolicy::idles(const BlockState& state) const {
+  (void)state;
+  return false;
+}
+
+double RevealPolicy::draw_score(const TokenLaw& law, std::int64_t token) const {
+  DLM_CHECK(false, "a score of token {} of {} that is not read", token, law.tokens.size());
+}
 
 Reveal RevealPolicy::choose(const BlockState& state, const StepDraws& draws) const {
   (void)draws;
@@ -328,7 +358,11 @@ std::unique_ptr<RevealPolicy> make_reveal_policy(const RevealOptions& options) {
     if (options.policy != entry.name)
       continue;
     check_pace(entry, options);
-    return entry.make(options);
+    auto policy = entry.make(options);
+    if (options.position_temperature > 0 && !policy->reads_laws())
+      throw ConfigError("position_temperature", fmt::format("{}", options.position_temperature),
+                        fmt::format("0: the sampler {} does not rank positions", entry.name));
+    return options.first_alone ? make_first_alone(std::move(policy)) : std::move(policy);
   }
   throw unknown_name("sampler", options.policy, reveal_policy_names());
 }

@@ -32,6 +32,8 @@ void append_window(const BlockSample& window, const StopRules& rules, std::int64
 std::vector<BlockSample> sample_sliding_windows(const BlockDenoiser& model,
                                                 std::span<const Prompt> prompts,
                                                 const BlockSampleOptions& options) {
+  if (model.sees_whole_text())
+    throw ConfigError("sampler", "of sliding windows", "another: the model sees the whole text");
   BlockSampleOptions window = options;
   if (window.block_size == 0)
     window.block_size = model.trained_block_size();

@@ -151,7 +151,8 @@ std::vector<double> token_probabilities(std::span<const float> logits, const Tok
     return law;
   }
   std::vector<float> kept;
-  if (filter.top_k > 0 && filter.top_k < std::ssize(logits)) {
+  const bool cuts = filter.top_k > 0 && filter.top_k < std::ssize(logits);
+  if (cuts && filter.order == FilterOrder::kTopKFirst) {
     kept.assign(logits.begin(), logits.end());
     keep_top_k(kept, filter.top_k);
     logits = kept;
@@ -163,6 +164,15 @@ std::vector<double> token_probabilities(std::span<const float> logits, const Tok
   }
   normalise(law);
   keep_nucleus(law, filter.nucleus_p, filter.nucleus_rule);
+  if (cuts && filter.order == FilterOrder::kNucleusFirst) {
+    kept.assign(logits.begin(), logits.end());
+    keep_top_k(kept, filter.top_k);
+    for (std::size_t i = 0; i < law.size(); ++i) {
+      if (std::isinf(kept[i]))
+        law[i] = 0;
+    }
+    normalise(law);
+  }
   return law;
 }
 

@@ -28,13 +28,18 @@ std::string_view nucleus_rule_name(NucleusRule rule);
 // Throws ConfigError naming `nucleus` for any other name, with the nearest known one.
 NucleusRule parse_nucleus_rule(std::string_view name);
 
-// Applied in this order: temperature, top-k, nucleus (of what top-k left, renormalised); the order
-// of transformers.
+// After the temperature.
+enum class FilterOrder {
+  kTopKFirst,     // the nucleus is of what top-k left, renormalised. Source: transformers
+  kNucleusFirst,  // top-k is of the nucleus. Source: Dream generation_utils.py sample_tokens
+};
+
 struct TokenFilter {
   double temperature = 1;  // logits / temperature; 0 = all mass on the argmax
   std::int64_t top_k = 0;  // tokens kept; 0 = all
   double nucleus_p = 1;    // in (0, 1]; 1 = all
   NucleusRule nucleus_rule = NucleusRule::kKeep;
+  FilterOrder order = FilterOrder::kTopKFirst;
 };
 
 // Throws ConfigError naming the field where a value is not finite or not in its range.

@@ -169,9 +169,25 @@ TokenLaw cut_nucleus(const Candidates& law, const TokenFilter& filter, std::int6
   return kept;
 }
 
+// The k most probable tokens of a law, renormalised.
+TokenLaw cut_top_k(TokenLaw law, std::int64_t k) {
+  if (k >= std::ssize(law.tokens))
+    return law;
+  std::vector<Ranked> ranked(law.tokens.size());
+  for (std::size_t i = 0; i < ranked.size(); ++i) ranked[i] = {law.probabilities[i], i};
+  std::partial_sort(ranked.begin(), ranked.begin() + k + 1, ranked.end(), ranks_before);
+  const Ranked last = ranked[static_cast<std::size_t>(k) - 1];
+  const double next = ranked[static_cast<std::size_t>(k)].weight;
+  TokenLaw kept = kept_through({law.probabilities, law.tokens, 1, law.margin}, last, law.best);
+  kept.margin = std::min(law.margin, last.weight - next);
+  return kept;
+}
+
 TokenLaw filter_weights(const Candidates& law, const TokenFilter& filter, std::int64_t best) {
   if (filter.top_k == 0 || filter.top_k >= std::ssize(law.weights))
     return cut_nucleus(law, filter, best);
+  if (filter.order == FilterOrder::kNucleusFirst)
+    return cut_top_k(cut_nucleus(law, filter, best), filter.top_k);
   std::vector<Ranked> ranked(law.weights.size());
   for (std::size_t i = 0; i < ranked.size(); ++i) ranked[i] = {law.weights[i], i};
   const auto end = ranked.begin() + filter.top_k;

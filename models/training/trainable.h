@@ -9,6 +9,7 @@
 
 #include "harness/base/json.h"
 #include "harness/base/record.h"
+#include "models/diffusion/clipped_schedule.h"
 
 namespace dlm {
 
@@ -28,15 +29,10 @@ struct TrainBatch {
 struct BatchLoss {
   double sum = 0;     // nats: of the objective's weighted terms over all positions of the batch
   double tokens = 0;  // positions; sum / tokens is the mean loss, in nats a token
-  double nelbo = 0;   // nats: the sum with weights that make it an unbiased bound on -log p
+  // nats: the sum with weights that make it an unbiased bound on -log p; NaN where the draw leaves
+  // out mask counts that the bound needs (a clipped interval with masks drawn again).
+  double nelbo = 0;
   PassCounts counts;
-};
-
-// Noise levels t are drawn from [low, high] and the loss keeps the weights of the schedule (clipped
-// schedules; Arriola et al. 2025, section 4).
-struct NoiseInterval {
-  double low = 0;
-  double high = 1;
 };
 
 class Trainable {
@@ -51,8 +47,12 @@ class Trainable {
   virtual BatchLoss accumulate_gradients(const TrainBatch& batch, double scale) = 0;
 
   // The loss without gradients and without dropout; noise as of the batch's example numbers.
+  // Diffusion objectives: a first token that is given is no position here, as published, though it
+  // is one of those that accumulate_gradients averages over.
   virtual BatchLoss evaluate(const TrainBatch& batch) = 0;
 
+  // Noise levels t are drawn from it from now on; the weights stay those of the schedule (clipped
+  // schedules; Arriola et al. 2025, section 4). Throws ConfigError for an interval outside (0, 1].
   virtual void set_noise_interval(NoiseInterval interval) = 0;
 
   // config.json of the folder that load_model reads the trained weights from.

@@ -56,13 +56,19 @@ at::Tensor mlp_plus(const Mlp& mlp, const at::Tensor& x, const at::Tensor& resid
 }
 
 at::Tensor decoder_hidden(const Decoder& decoder, const PackedRows& rows, TransformerCache* cache) {
+  const at::Device device = decoder.compute.device;
+  return decoder_blocks(decoder, embed(decoder, rows.ids.to(device), rows.positions.to(device)),
+                        rows, cache);
+}
+
+at::Tensor decoder_blocks(const Decoder& decoder, at::Tensor x, const PackedRows& rows,
+                          TransformerCache* cache) {
   const at::TensorOptions options =
       at::TensorOptions(decoder.compute.device).dtype(decoder.compute.dtype);
   const at::Tensor positions = rows.positions.to(decoder.compute.device);
   DecoderPass pass{rows, plan_attention(rows, options), {}, cache};
   if (decoder.rotary)
     pass.rotary = decoder.rotary->rows(positions, rows.longest);
-  at::Tensor x = embed(decoder, rows.ids.to(decoder.compute.device), positions);
   for (std::int64_t layer = 0; layer < decoder.shape.layers; ++layer) {
     x = attention_plus(decoder, layer, pass, x);
     const DecoderBlock& block = decoder.blocks[static_cast<std::size_t>(layer)];

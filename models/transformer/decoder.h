@@ -65,6 +65,10 @@ struct Decoder {
 // in it and its lengths grow.
 at::Tensor decoder_hidden(const Decoder& decoder, const PackedRows& rows, TransformerCache* cache);
 
+// The blocks alone: x (N, D), which is used up, in place of the rows' embeddings.
+at::Tensor decoder_blocks(const Decoder& decoder, at::Tensor x, const PackedRows& rows,
+                          TransformerCache* cache);
+
 // Logits of hidden states before the final norm: (R, D) -> (R, V) f32. The product is in the
 // decoder's dtype and rounded to it, as upstream does; what follows is f32.
 at::Tensor decoder_logits(const Decoder& decoder, const at::Tensor& hidden);
@@ -73,7 +77,7 @@ at::Tensor decoder_logits(const Decoder& decoder, const at::Tensor& hidden);
 at::Tensor mlp_plus(const Mlp& mlp, const at::Tensor& x, const at::Tensor& residual);
 
 // 2 x multiply-adds of the blocks' matrix products in one pass: every linear layer over N tokens,
-// and q k^T and its product with v over the query-key pairs that causality leaves. Padding and
+// and q k^T and its product with v over the query-key pairs that are visible. Padding and
 // masked pairs are not counted: neither is needed.
 double decoder_flops(const DecoderShape& shape, const PackedRows& rows, bool gated_mlp);
 

@@ -46,9 +46,9 @@ std::int64_t TransformerCache::length(std::int64_t row) const {
 
 void TransformerCache::check_room(const PackedRows& rows) const {
   for (const PackedRow& row : rows.rows) {
-    if (row.start + row.length > shape_.capacity) {
+    if (row.keys() > shape_.capacity) {
       throw ConfigError(fmt::format("positions of row {} in the KV cache", row.row),
-                        std::to_string(row.start + row.length),
+                        std::to_string(row.keys()),
                         fmt::format("up to its capacity, {}", shape_.capacity));
     }
   }
@@ -62,7 +62,13 @@ void TransformerCache::store(std::int64_t layer, const PackedRows& rows, const a
 
 void TransformerCache::advance(const PackedRows& rows) {
   for (const PackedRow& row : rows.rows)
-    lengths_[static_cast<std::size_t>(row.row)] = row.start + row.length;
+    lengths_[static_cast<std::size_t>(row.row)] = row.keys();
+}
+
+void TransformerCache::truncate(std::int64_t row, std::int64_t length) {
+  DLM_CHECK(row >= 0 && row < shape_.batch && length >= 0 && length <= this->length(row),
+            "row {} cut to {}", row, length);
+  lengths_[static_cast<std::size_t>(row)] = length;
 }
 
 const at::Tensor& TransformerCache::keys(std::int64_t layer) const {

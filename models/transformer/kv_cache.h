@@ -43,6 +43,9 @@ class TransformerCache final : public KvCache {
 
   void advance(const PackedRows& rows);
 
+  // Forgets what the row holds from position `length` on.
+  void truncate(std::int64_t row, std::int64_t length);
+
   const at::Tensor& keys(std::int64_t layer) const;  // (batch, kv_heads, capacity, head_dim)
 
   const at::Tensor& values(std::int64_t layer) const;

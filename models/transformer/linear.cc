@@ -1,5 +1,6 @@
 #include "models/transformer/linear.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include <c10/util/Exception.h>
 
 #include "harness/base/error.h"
+#include "models/transformer/panel_linear.h"
 
 namespace dlm {
 namespace {
@@ -55,6 +57,10 @@ at::Tensor binary(const Linear& layer, const at::Tensor& x, const at::Tensor& ot
   return op.call(x, other, layer.weight, optional_bias(layer), attribute);
 }
 
+at::Tensor by_panels(const Linear& layer, const at::Tensor& x, const PanelEnd& end) {
+  return panel_linear(*layer.panels, x, end);
+}
+
 // Why oneDNN cannot compute here; empty where it can. The operators refuse a dtype that the CPU
 // lacks only when called, so one small weight is packed and used.
 std::string why_not_onednn(at::Device device, at::ScalarType dtype) {
@@ -81,11 +87,22 @@ std::string why_not_onednn(at::Device device, at::ScalarType dtype) {
 
 LinearBackend resolve_linear_backend(const std::string& name, at::Device device,
                                      at::ScalarType dtype) {
-  const std::array<std::string, 3> known = {"auto", "aten", "onednn"};
+  const std::array<std::string, 5> known = {"auto", "aten", "onednn", "panels", "mapped"};
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw unknown_name("linear_backend", name, known);
   if (name == "aten")
     return LinearBackend::kAten;
-  if (name != "auto" && name != "onednn")
-    throw unknown_name("linear_backend", name, known);
+  if (name == "mapped" && !device.is_cpu())
+    throw ConfigError("linear_backend", name, "auto or aten: a file is mapped for the CPU only");
+  if (name == "mapped")
+    return LinearBackend::kMapped;
+  const bool panels = panels_work(device, dtype);
+  if (panels && name != "onednn")
+    return LinearBackend::kPanels;
+  if (name == "panels")
+    throw ConfigError("linear_backend", name,
+                      "auto, aten or onednn here: panels need a CPU with AVX-512 for f32, AMX for "
+                      "bf16");
   const std::string obstacle = why_not_onednn(device, dtype);
   if (obstacle.empty())
     return LinearBackend::kOneDnn;
@@ -103,18 +120,27 @@ Linear make_linear(const at::Tensor& weight, const at::Tensor& bias, LinearBacke
   layer.outputs = weight.size(0);
   layer.backend = backend;
   layer.bias = bias;
-  layer.weight = backend == LinearBackend::kOneDnn ? pack(weight) : weight;
+  if (backend == LinearBackend::kPanels)
+    layer.panels = make_panels(weight, bias);
+  else
+    layer.weight = backend == LinearBackend::kOneDnn ? pack(weight) : weight;
   return layer;
 }
 
 at::Tensor linear(const Linear& layer, const at::Tensor& x) {
   if (layer.backend == LinearBackend::kOneDnn)
     return pointwise(layer, x, "none", "");
+  if (layer.backend == LinearBackend::kPanels)
+    return by_panels(layer, x, {});
   return at::linear(x, layer.weight, optional_bias(layer));
 }
 
 at::Tensor linear_activated(const Linear& layer, const at::Tensor& x, Activation activation) {
   const bool fused = layer.backend == LinearBackend::kOneDnn;
+  if (layer.backend == LinearBackend::kPanels && activation != Activation::kGelu) {
+    const bool silu = activation == Activation::kSilu;
+    return by_panels(layer, x, {silu ? PanelActivation::kSilu : PanelActivation::kGeluTanh});
+  }
   switch (activation) {
     case Activation::kGelu:
       return fused ? pointwise(layer, x, "gelu", "none") : at::gelu(linear(layer, x), "none");
@@ -129,12 +155,16 @@ at::Tensor linear_activated(const Linear& layer, const at::Tensor& x, Activation
 at::Tensor linear_plus(const Linear& layer, const at::Tensor& x, const at::Tensor& other) {
   if (layer.backend == LinearBackend::kOneDnn)
     return binary(layer, x, other, "add");
+  if (layer.backend == LinearBackend::kPanels)
+    return by_panels(layer, x, {PanelActivation::kNone, PanelCombine::kAdd, other});
   return linear(layer, x).add_(other);
 }
 
 at::Tensor linear_times(const Linear& layer, const at::Tensor& x, const at::Tensor& other) {
   if (layer.backend == LinearBackend::kOneDnn)
     return binary(layer, x, other, "mul");
+  if (layer.backend == LinearBackend::kPanels)
+    return by_panels(layer, x, {PanelActivation::kNone, PanelCombine::kMultiply, other});
   return linear(layer, x).mul_(other);
 }
 

@@ -11,7 +11,10 @@
 namespace dlm {
 namespace {
 
-AttentionMask mask_of(const PackedRow& row, const at::TensorOptions& options) {
+AttentionMask mask_of(const PackedRow& row, Visibility visibility,
+                      const at::TensorOptions& options) {
+  if (visibility == Visibility::kBidirectional)
+    return {AttentionMode::kFull, {}};
   if (row.start == 0)
     return {AttentionMode::kCausal, {}};
   if (row.length == 1)
@@ -19,11 +22,11 @@ AttentionMask mask_of(const PackedRow& row, const at::TensorOptions& options) {
   return {AttentionMode::kBias, causal_bias(row.start, row.length, options)};
 }
 
-// One query per row; row b sees its first start + 1 keys of `longest`.
+// One query per row; row b sees its own keys of the `longest`.
 AttentionMask ragged_mask(const PackedRows& rows, const at::TensorOptions& options) {
   at::Tensor bias = at::zeros({rows.batch, 1, 1, rows.longest}, options);
   for (const PackedRow& row : rows.rows) {
-    const std::int64_t visible = row.start + 1;
+    const std::int64_t visible = row.keys();
     bias.select(0, row.row)
         .narrow(-1, visible, rows.longest - visible)
         .fill_(-std::numeric_limits<double>::infinity());
@@ -41,10 +44,10 @@ at::Tensor as_batch(const at::Tensor& x, std::int64_t batch) {
 AttentionPlan plan_attention(const PackedRows& rows, const at::TensorOptions& options) {
   AttentionPlan plan;
   plan.from_cache = std::any_of(rows.rows.begin(), rows.rows.end(),
-                                [](const PackedRow& row) { return row.start > 0; });
+                                [](const PackedRow& row) { return row.keys() > row.length; });
   if (rows.uniform()) {
     plan.one_call = true;
-    plan.masks.push_back(mask_of(rows.rows.front(), options));
+    plan.masks.push_back(mask_of(rows.rows.front(), rows.visibility, options));
     return plan;
   }
   const bool single_tokens =
@@ -54,7 +57,8 @@ AttentionPlan plan_attention(const PackedRows& rows, const at::TensorOptions& op
     plan.masks.push_back(ragged_mask(rows, options));
     return plan;
   }
-  for (const PackedRow& row : rows.rows) plan.masks.push_back(mask_of(row, options));
+  for (const PackedRow& row : rows.rows)
+    plan.masks.push_back(mask_of(row, rows.visibility, options));
   return plan;
 }
 
@@ -75,10 +79,11 @@ at::Tensor attend_packed(const PackedQkv& qkv, const PackedRows& rows, const Att
       return as_batch(x.narrow(0, row.offset, row.length), 1);
     };
     const auto cached = [&](const at::Tensor& x) {
-      return x.narrow(0, row.row, 1).narrow(2, 0, row.start + row.length);
+      return x.narrow(0, row.row, 1).narrow(2, 0, row.keys());
     };
-    const at::Tensor k = row.start > 0 ? cached(cache.keys) : own(qkv.k);
-    const at::Tensor v = row.start > 0 ? cached(cache.values) : own(qkv.v);
+    const bool from_cache = row.keys() > row.length;
+    const at::Tensor k = from_cache ? cached(cache.keys) : own(qkv.k);
+    const at::Tensor v = from_cache ? cached(cache.values) : own(qkv.v);
     outputs.push_back(attend(own(qkv.q), k, v, plan.masks[i], scale).squeeze(0));
   }
   return at::cat(outputs, 0);
@@ -88,6 +93,10 @@ double visible_pairs(const PackedRows& rows) {
   double pairs = 0;
   for (const PackedRow& row : rows.rows) {
     const auto length = static_cast<double>(row.length);
+    if (rows.visibility == Visibility::kBidirectional) {
+      pairs += length * static_cast<double>(row.keys());
+      continue;
+    }
     pairs += length * static_cast<double>(row.start) + length * (length + 1) / 2;
   }
   return pairs;

@@ -1,4 +1,4 @@
-// Causal attention of packed rows, over their own keys or over a KV cache.
+// Attention of packed rows, causal or both ways, over their own keys or over a KV cache.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct PackedQkv {
 at::Tensor attend_packed(const PackedQkv& qkv, const PackedRows& rows, const AttentionPlan& plan,
                          const CachedKeys& cache, double scale);
 
-// Query-key pairs that causal attention needs, summed over rows.
+// Query-key pairs that attention needs, summed over rows.
 double visible_pairs(const PackedRows& rows);
 
 }  // namespace dlm

@@ -22,7 +22,8 @@ void check_id(std::int64_t id, std::int64_t row, std::int64_t position, std::int
 bool PackedRows::uniform() const {
   return static_cast<std::int64_t>(rows.size()) == batch &&
          std::all_of(rows.begin(), rows.end(), [this](const PackedRow& row) {
-           return row.length == rows[0].length && row.start == rows[0].start;
+           return row.length == rows[0].length && row.start == rows[0].start &&
+                  row.behind == rows[0].behind;
          });
 }
 
@@ -61,6 +62,17 @@ PackedRows pack_rows(const at::Tensor& ids, std::span<const std::int64_t> length
   packed.ids = index_tensor(tokens, at::kCPU);
   packed.positions = index_tensor(positions, at::kCPU);
   return packed;
+}
+
+void see_both_ways(PackedRows& rows, std::span<const std::int64_t> behind) {
+  rows.visibility = Visibility::kBidirectional;
+  if (behind.empty())
+    return;
+  rows.longest = 0;
+  for (PackedRow& row : rows.rows) {
+    row.behind = behind[static_cast<std::size_t>(row.row)];
+    rows.longest = std::max(rows.longest, row.keys());
+  }
 }
 
 std::vector<std::int64_t> last_tokens(const PackedRows& rows) {

@@ -18,6 +18,9 @@ at::Tensor WeightLoader::tensor(const std::string& name,
                                 std::initializer_list<std::int64_t> shape) {
   const at::Tensor mapped = weights_.take(name, shape);
   parameters_ += mapped.numel();
+  if (compute_.backend == LinearBackend::kMapped && mapped.dim() == 2 &&
+      mapped.scalar_type() == compute_.dtype)
+    return mapped;
   return materialise(mapped, compute_.dtype, name).to(compute_.device);
 }
 

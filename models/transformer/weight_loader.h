@@ -37,7 +37,7 @@ class WeightLoader {
 
   bool has(const std::string& name) const { return weights_.has(name); }
 
-  // An owning, contiguous tensor.
+  // An owning, contiguous tensor; with LinearBackend::kMapped a matrix may lie in the file.
   at::Tensor tensor(const std::string& name, std::initializer_list<std::int64_t> shape);
 
   // A table whose rows are looked up. Where dtype and device allow, it stays in the mapped file, so

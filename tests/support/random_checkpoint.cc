@@ -64,7 +64,7 @@ Shapes llama_shapes(const RandomModel& model) {
   const std::int64_t width = model.width;
   const std::int64_t queries = model.heads * head_dim_of(model);
   const std::int64_t keys = model.kv_heads * head_dim_of(model);
-  const bool qkv_bias = model.family == "qwen2" || model.attention_bias;
+  const bool qkv_bias = model.family == "qwen2" || model.family == "dream" || model.attention_bias;
   Shapes shapes;
   shapes["model.embed_tokens.weight"] = {model.vocab_size, width};
   for (std::int64_t layer = 0; layer < model.layers; ++layer) {
@@ -148,6 +148,8 @@ Json random_config(const RandomModel& model) {
                  {"hidden_act", "silu"},
                  {"rms_norm_eps", 1e-5},
                  {"rope_theta", 10000.0}});
+  if (model.family == "dream")
+    config.update({{"model_type", "Dream"}, {"mask_token_id", model.vocab_size - 1}});
   if (model.family == "llama")
     config.update({{"attention_bias", model.attention_bias}, {"mlp_bias", model.mlp_bias}});
   return config;

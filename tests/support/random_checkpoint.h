@@ -12,7 +12,7 @@
 namespace dlm::testing {
 
 struct RandomModel {
-  std::string family = "gpt2";  // gpt2, llama, qwen2
+  std::string family = "gpt2";  // gpt2, llama, qwen2, dream
   std::int64_t vocab_size = 31;
   std::int64_t width = 24;
   std::int64_t layers = 2;

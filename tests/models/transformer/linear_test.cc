@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/ops/empty.h>
@@ -111,16 +112,24 @@ TEST(Linear, TakesTransposedWeightsAndNoBias) {
   }
 }
 
-TEST(Linear, AutomaticChoiceIsOneDnnExactlyWhereItCanBeAskedFor) {
+// The back ends in the order in which "auto" prefers them.
+TEST(Linear, AutomaticChoiceIsTheFirstThatCanBeAskedFor) {
+  const std::vector<std::pair<std::string, LinearBackend>> order = {
+      {"panels", LinearBackend::kPanels},
+      {"onednn", LinearBackend::kOneDnn},
+      {"aten", LinearBackend::kAten}};
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    bool available = true;
-    try {
-      resolve_linear_backend("onednn", at::kCPU, dtype);
-    } catch (const ConfigError& error) {
-      available = false;
-      EXPECT_NE(std::string(error.what()).find("auto or aten"), std::string::npos) << error.what();
+    std::vector<LinearBackend> available;
+    for (const auto& [name, backend] : order) {
+      try {
+        available.push_back(resolve_linear_backend(name, at::kCPU, dtype));
+        EXPECT_EQ(available.back(), backend) << name;
+      } catch (const ConfigError& error) {
+        EXPECT_NE(std::string(error.what()).find("auto"), std::string::npos) << error.what();
+      }
     }
-    EXPECT_EQ(automatic(dtype) == LinearBackend::kOneDnn, available);
+    ASSERT_FALSE(available.empty());
+    EXPECT_EQ(automatic(dtype), available.front());
   }
   EXPECT_EQ(resolve_linear_backend("auto", at::Device(at::kCUDA, 0), at::kFloat),
             LinearBackend::kAten);

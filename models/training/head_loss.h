@@ -1,0 +1,35 @@
+// The head and the loss, a chunk of rows at a time: logits of those rows alone, and their gradient
+// in the same memory.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "models/training/parameters.h"
+#include "models/training/pass.h"
+
+namespace dlm {
+
+enum class LossKind {
+  kCrossEntropy,  // -log p(target), the mask excluded
+  kScoreEntropy,  // at the row's t, the rate of the noise included
+};
+
+struct HeadLoss {
+  const std::vector<LossRow>& rows;  // M
+  LossKind kind = LossKind::kCrossEntropy;
+  std::int64_t mask_id = 0;
+  std::int64_t chunk_rows = 256;
+};
+
+// The loss rows' terms, nats, f64.
+std::vector<double> head_terms(const HeadLoss& loss, const Affine& head, const at::Tensor& rows);
+
+// The same of rows (M, D) in the dtype of the head's weight, and gradients of scale x the sum of
+// weight x term: added to the head's, written to d_rows (M, D).
+std::vector<double> head_backward(const HeadLoss& loss, const Affine& head, const at::Tensor& rows,
+                                  double scale, const Affine& gradient, const at::Tensor& d_rows);
+
+}  // namespace dlm
