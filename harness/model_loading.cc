@@ -22,25 +22,26 @@ ModelOptions model_options(const RunSpec& spec) {
   return options;
 }
 
-const LoadedModel& ModelCache::load(const RunSpec& spec, WeightsHash hash) {
-  if (spec.model.empty()) {
-    throw ConfigError("model", "", "is needed: a model folder, data:FOLDER or exact:WORLD");
-  }
+const LoadedModel& ModelCache::load_as(const std::string& role, const RunSpec& spec,
+                                       WeightsHash hash) {
+  if (spec.model.empty())
+    throw ConfigError(role, "", "is needed: a model folder, data:FOLDER or exact:WORLD");
   check_device(spec.device);
   const std::string key =
       fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", hash == WeightsHash::kTake, spec.model,
                   spec.tokenizer, spec.dtype, spec.device, spec.linear_backend,
                   effective_parameterization(spec), spec.noise_convention, spec.any_block_size);
-  if (model_ && key == key_)
-    return *model_;
-  model_.reset();  // never two models in memory
+  Kept& kept = kept_[role];
+  if (kept.model && key == kept.key)
+    return *kept.model;
+  kept.model.reset();  // never two of one role in memory
   const auto start = std::chrono::steady_clock::now();
   ModelOptions options = model_options(spec);
   options.hash_weights = hash == WeightsHash::kTake;
-  model_ = std::make_unique<LoadedModel>(load_model(resolve_data_path(spec.model), options));
+  kept.model = std::make_unique<LoadedModel>(load_model(resolve_data_path(spec.model), options));
   load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  key_ = key;
-  return *model_;
+  kept.key = key;
+  return *kept.model;
 }
 
 }  // namespace dlm

@@ -1,9 +1,10 @@
-// One likelihood run from settings to stored, estimated result. The order of things is the order of
+// One run from settings to stored, estimated result. The order of things is the order of
 // promises: nothing is written before model, data and settings were found good; every batch is one
 // transaction; estimates come from the stored rows, so a run that was killed and resumed ends with
 // the same numbers as one that was not.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "harness/base/json.h"
@@ -14,8 +15,12 @@
 
 namespace dlm {
 
-// Throws ConfigError or DataError; writes nothing.
+// The workload is the task's. Throws ConfigError or DataError; writes nothing.
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models);
+
+// The same with a workload at hand. Throws ConfigError for a setting that it does not read.
+PreparedRun prepared_with(const RunSpec& spec, const LoadedModel& model,
+                          std::unique_ptr<Workload> workload);
 
 // The header of something else that was measured on the same model and documents: `what` and its
 // own settings take the place of the estimator in its identity.
@@ -27,7 +32,7 @@ struct RunResult {
   std::string error;                  // empty where the run is done
 };
 
-// Scores what the store does not have yet, then estimates. What goes wrong while scoring becomes
+// Measures what the store does not have yet, then estimates. What goes wrong on the way becomes
 // the run's error and its status "failed"; what the store throws goes up.
 RunResult execute_run(const PreparedRun& run, Store& store, Restart restart);
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "harness/base/error.h"
+#include "harness/pass_cost.h"
 
 namespace dlm {
 namespace {
@@ -31,37 +32,6 @@ OpenUnit open_unit(const ScoringUnit& unit) {
   open.windows_left = unit.windows.size();
   return open;
 }
-
-// What one pass cost and took, shared out among its windows by their ids: the shares add up to the
-// whole.
-class PassCost {
- public:
-  PassCost(const PassCounts& counts, std::int64_t wall_ns, std::int64_t ids)
-      : counts_(counts), wall_ns_(wall_ns), ids_(ids) {}
-
-  void take_share(std::int64_t ids, ExampleRow& row) {
-    row.counts.positions += slice(counts_.positions, ids);
-    row.counts.cached_positions += slice(counts_.cached_positions, ids);
-    row.counts.flops += counts_.flops * static_cast<double>(ids) / static_cast<double>(ids_);
-    row.wall_ns += slice(wall_ns_, ids);
-    taken_ += ids;
-  }
-
- private:
-  std::int64_t slice(std::int64_t whole, std::int64_t ids) const {
-    return up_to(whole, taken_ + ids) - up_to(whole, taken_);
-  }
-
-  std::int64_t up_to(std::int64_t whole, std::int64_t ids) const {
-    return static_cast<std::int64_t>(static_cast<double>(whole) * static_cast<double>(ids) /
-                                     static_cast<double>(ids_));
-  }
-
-  PassCounts counts_;
-  std::int64_t wall_ns_;
-  std::int64_t ids_;
-  std::int64_t taken_ = 0;
-};
 
 void add_score(const WindowScore& score, ExampleRow& row) {
   row.nll += score.nll;
@@ -104,7 +74,9 @@ class ScoreLoop {
     const auto start = Clock::now();
     const std::vector<WindowScore> scores = scorer_.score(jobs);
     const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-    PassCost cost(scorer_.counts() - before, wall.count(), ids);
+    PassCounts counts = scorer_.counts() - before;
+    counts.head_rows = 0;  // each window knows its own
+    PassCost cost(counts, wall.count(), ids);
     std::vector<ExampleRow> finished;
     std::int64_t tokens = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {

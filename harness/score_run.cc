@@ -30,14 +30,14 @@ std::string live_note(const RunningRatio& running) {
 class RowKeeper {
  public:
   // `tokens`: scored by an earlier process.
-  RowKeeper(const PreparedRun& run, Store& store, const std::string& run_id, std::int64_t tokens)
+  RowKeeper(const ScoringWork& work, Store& store, const std::string& run_id, std::int64_t tokens)
       : store_(store),
         run_id_(run_id),
-        progress_(fmt::format("{} on {}", run.header.model_name, run.plan.task_name), "tokens",
-                  static_cast<double>(tokens), static_cast<double>(run.plan.scored_tokens)),
+        progress_(fmt::format("{} on {}", work.model.name, work.plan.task_name), "tokens",
+                  static_cast<double>(tokens), static_cast<double>(work.plan.scored_tokens)),
         tokens_(tokens) {
-    if (run.spec.estimator.target_ci > 0)
-      rule_.emplace(TargetInterval{.relative = run.spec.estimator.target_ci});
+    if (work.spec.estimator.target_ci > 0)
+      rule_.emplace(TargetInterval{.relative = work.spec.estimator.target_ci});
   }
 
   // A row that an earlier process stored.
@@ -79,24 +79,23 @@ class RowKeeper {
 
 }  // namespace
 
-std::unique_ptr<WindowScorer> make_scorer(const PreparedRun& run,
+std::unique_ptr<WindowScorer> make_scorer(const LoadedModel& model,
                                           const std::optional<EstimatorOptions>& estimator) {
   if (estimator)
-    return make_diffusion_scorer(*run.model->denoiser, *estimator);
-  return make_autoregressive_scorer(*run.model->model);
+    return make_diffusion_scorer(*model.denoiser, *estimator);
+  return make_autoregressive_scorer(*model.model);
 }
 
-void score_missing(const PreparedRun& run, const std::optional<EstimatorOptions>& estimator,
-                   Store& store, const std::string& run_id) {
+void score_missing(const ScoringWork& work, Store& store, const std::string& run_id) {
   std::map<std::string, ExampleRow> stored;
   std::int64_t tokens = 0;
   for (ExampleRow& row : store.rows(run_id)) {
     tokens += row.tokens;
     stored.emplace(row.doc_id, std::move(row));
   }
-  RowKeeper keeper(run, store, run_id, tokens);
+  RowKeeper keeper(work, store, run_id, tokens);
   std::set<std::string> done;
-  for (const ScoringUnit& unit : run.plan.units) {
+  for (const ScoringUnit& unit : work.plan.units) {
     const auto row = stored.find(unit.id);
     if (row == stored.end())
       continue;
@@ -105,20 +104,20 @@ void score_missing(const PreparedRun& run, const std::optional<EstimatorOptions>
   }
   if (!done.empty())
     log_info("resuming {}: {} of {} examples are stored", run_id, done.size(),
-             run.plan.units.size());
-  const bool has_target = run.spec.estimator.target_ci > 0;
+             work.plan.units.size());
+  const bool has_target = work.spec.estimator.target_ci > 0;
   if (!keeper.is_met()) {
-    const auto batches = make_batches(run.plan.units, run.spec.batch_size,
+    const auto batches = make_batches(work.plan.units, work.spec.batch_size,
                                       has_target ? BatchOrder::kAsPlanned : BatchOrder::kByLength);
-    score_units(*make_scorer(run, estimator), run.plan.units, batches, done,
+    score_units(*make_scorer(work.model, work.estimator), work.plan.units, batches, done,
                 [&](std::span<const ExampleRow> rows, std::int64_t scored) {
                   return keeper.keep(rows, scored);
                 });
   }
-  synchronise(run.spec.device);
+  synchronise(work.spec.device);
   if (has_target && keeper.is_met())
     log_info("{}: the target was met after {} of {} documents", run_id, keeper.documents(),
-             run.plan.units.size());
+             work.plan.units.size());
   else if (has_target)
     log_warning(
         fmt::format("{}: all {} documents did not meet the target", run_id, keeper.documents()));

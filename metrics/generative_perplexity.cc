@@ -154,10 +154,11 @@ std::vector<JudgeWindow> judge_windows(std::span<const std::int64_t> ids,
   const bool overlaps = options.convention != EosConvention::kMdlm;
   const std::size_t stride = overlaps ? static_cast<std::size_t>(options.stride) : length;
   std::vector<JudgeWindow> windows;
-  std::size_t scored = 1;  // every token before it is scored or never will be
+  const bool all = options.scores_first && options.convention == EosConvention::kClean;
+  std::size_t scored = all ? 0 : 1;  // every token before it is scored or never will be
   for (std::size_t start = 0; scored < ids.size(); start += stride) {
     const std::size_t end = std::min(start + length, ids.size());
-    const std::size_t first = std::max(scored, start + 1);
+    const std::size_t first = std::max(scored, start + (all && start == 0 ? 0 : 1));
     scored = end;
     if (first >= end)
       continue;

@@ -38,6 +38,7 @@ struct JudgeOptions {
   std::int64_t window = 1024;  // most ids of one pass, in [2, the judge's longest]
   std::int64_t stride = 512;   // advance of overlapping windows, in [1, window); mdlm has none
   std::int64_t eos_id = -1;    // -1 = none
+  bool scores_first = false;   // clean: the judge has a law of the first token, so it counts too
 };
 
 // One pass over part of a text, and which of the tokens it scores count.

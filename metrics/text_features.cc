@@ -33,6 +33,18 @@ void check_row(const at::Tensor& row, std::size_t text) {
   }
 }
 
+constexpr std::int64_t kMostFeatures = 65536;
+
+void check_ids(Texts texts, std::int64_t vocab_size) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    for (const std::int64_t id : texts[i]) {
+      if (id < 0 || id >= vocab_size)
+        throw ConfigError(fmt::format("text {}", i), fmt::to_string(id),
+                          fmt::format("ids in [0, {})", vocab_size));
+    }
+  }
+}
+
 }  // namespace
 
 at::Tensor last_token_features(const AutoregressiveModel& model, Texts texts,
@@ -61,6 +73,44 @@ at::Tensor last_token_features(const AutoregressiveModel& model, Texts texts,
       features.select(0, static_cast<std::int64_t>(batch[row])).copy_(last);
       check_row(features.select(0, static_cast<std::int64_t>(batch[row])), batch[row]);
     }
+  }
+  return features;
+}
+
+at::Tensor position_features(Texts texts, std::int64_t vocab_size) {
+  check_ids(texts, vocab_size);
+  const std::int64_t length = texts.empty() ? 0 : std::ssize(texts.front());
+  if (length > kMostFeatures / vocab_size)
+    throw ConfigError(
+        "featurizer", "ids:positions",
+        fmt::format("ids:pairs or a model: {} positions of {} tokens are more than {} "
+                    "features",
+                    length, vocab_size, kMostFeatures));
+  at::Tensor features = at::zeros({std::ssize(texts), length * vocab_size}, at::kFloat);
+  float* row = features.mutable_data_ptr<float>();
+  for (const auto& text : texts) {
+    if (std::ssize(text) != length)
+      throw ConfigError(
+          "featurizer", "ids:positions",
+          fmt::format("ids:pairs or a model: texts have {} and {} tokens", length, text.size()));
+    for (std::int64_t i = 0; i < length; ++i)
+      row[i * vocab_size + text[static_cast<std::size_t>(i)]] = 1;
+    row += length * vocab_size;
+  }
+  return features;
+}
+
+at::Tensor pair_features(Texts texts, std::int64_t vocab_size) {
+  check_ids(texts, vocab_size);
+  if (vocab_size * vocab_size > kMostFeatures)
+    throw ConfigError("featurizer", "ids:pairs",
+                      fmt::format("a model: {} tokens have too many pairs", vocab_size));
+  at::Tensor features = at::zeros({std::ssize(texts), vocab_size * vocab_size}, at::kFloat);
+  float* row = features.mutable_data_ptr<float>();
+  for (const auto& text : texts) {
+    for (std::size_t i = 0; i + 1 < text.size(); ++i)
+      row[text[i] * vocab_size + text[i + 1]] += 1 / static_cast<float>(text.size() - 1);
+    row += vocab_size * vocab_size;
   }
   return features;
 }

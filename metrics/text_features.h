@@ -20,4 +20,16 @@ at::Tensor last_token_features(const AutoregressiveModel& model,
                                std::span<const std::vector<std::int64_t>> texts,
                                std::int64_t batch_size);
 
+// Features that need no network: texts of token ids of a vocabulary of V.
+//
+// Which token stands where: (N, L V) f32, one 1 for each of the L positions. What a model of few
+// positions gets wrong between them shows as clusters of the joint law. Throws ConfigError for
+// texts of different lengths, an id outside [0, V), L V above 2^16.
+at::Tensor position_features(std::span<const std::vector<std::int64_t>> texts,
+                             std::int64_t vocab_size);
+
+// How often each pair of neighbours occurs: (N, V V) f32 shares of a text's pairs; a text of one
+// token has none. Texts of any length. Throws ConfigError for an id outside [0, V), V above 256.
+at::Tensor pair_features(std::span<const std::vector<std::int64_t>> texts, std::int64_t vocab_size);
+
 }  // namespace dlm

@@ -127,7 +127,8 @@ std::string arrow(std::string_view better) {
 
 constexpr const char* kSelectEstimates =
     "SELECT v.model, v.task, v.status, v.smoke, m.metric, m.variant, d.better, d.unit, m.value, "
-    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, m.est, iif(v.task_kind='generations', "
+    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, m.est, iif(v.task_kind IN "
+    "('generations','answers'), "
     "v.n_docs, NULL) "
     "FROM metric m JOIN metric_def d USING(metric) JOIN v_run v USING(run_id) WHERE m.run_id=? "
     "ORDER BY m.metric, m.variant";
@@ -297,6 +298,7 @@ Table export_examples(Store& store, std::span<const std::string> run_ids) {
                    {"flops", "", kRight},
                    {"wall_ns", "", kRight},
                    {"exec_status", ""},
+                   {"margin", "", kRight},
                    {"output", ""}};
   for (const std::string& run_id : run_ids) {
     for (const ExampleRow& row : store.rows(run_id)) {
@@ -324,6 +326,7 @@ Table export_examples(Store& store, std::span<const std::string> run_ids) {
                             counts.flops,
                             row.wall_ns,
                             row.exec_status,
+                            row.margin,
                             row.output});
     }
   }

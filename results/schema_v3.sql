@@ -1,4 +1,8 @@
--- Version 3: training curves.
+-- Version 3: training curves; how sure a sampler was.
+
+-- How close the closest decision of a sampler was (of a row whose text was written by one), in the units of
+-- BlockSample::margin: a difference between two runs of one seed needs a rounding error of that size.
+ALTER TABLE sample ADD COLUMN margin REAL;
 
 -- One value of a training, by the number of updates made before it was taken. The units are in the names.
 CREATE TABLE curve(

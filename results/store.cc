@@ -277,6 +277,16 @@ void Store::finish_run(std::string_view run_id, const RunEnd& end) {
       .bind_all(status_name(end.outcome), absent_if_empty(end.error), end.wall_ns, end.load_ns,
                 end.peak_rss_bytes, end.threads, run_id)
       .run();
+  // What the examples took together, where nobody has timed the run more closely.
+  database_
+      .prepare(
+          "INSERT OR IGNORE INTO timing(run_id,rep,phase,ns,kept_tok,nfe) SELECT run_id, 0, "
+          "'total', "
+          "sum(wall_ns), sum(coalesce(kept_tok,n_tok)), sum(nfe) FROM sample WHERE run_id=? GROUP "
+          "BY "
+          "run_id HAVING sum(wall_ns)>0")
+      .bind_all(run_id)
+      .run();
   transaction.commit();
   locks_->release(run_id);
 }

@@ -61,13 +61,13 @@ class BlobWriter {
 constexpr const char* kInsertRow =
     "INSERT INTO sample(run_id,doc_id,rep,doc_sha,cluster,out_sha,score,nll,nll_m2,n_mc,n_tok,"
     "n_bytes,n_words,prompt_tok,canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,"
-    "cached_positions,flops,wall_ns,exec_status) "
-    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    "cached_positions,flops,wall_ns,exec_status,margin) "
+    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 constexpr const char* kSelectRows =
     "SELECT doc_id,rep,doc_sha,cluster,nll,n_tok,n_bytes,n_words,prompt_tok,special_tok,nfe,"
     "positions,head_rows,cached_positions,flops,wall_ns,out_sha,enc,data,score,nll_m2,n_mc,"
-    "canvas_tok,kept_tok,exec_status "
+    "canvas_tok,kept_tok,exec_status,margin "
     "FROM sample LEFT JOIN blob ON sha256=out_sha WHERE run_id=? ORDER BY doc_id,rep";
 
 ExampleRow read_row(const Statement& statement, BlobCodec& codec, const std::string& path) {
@@ -91,6 +91,7 @@ ExampleRow read_row(const Statement& statement, BlobCodec& codec, const std::str
   row.canvas_tokens = statement.integer(22);
   row.kept_tokens = statement.integer(23);
   row.exec_status = statement.text(24);
+  row.margin = statement.optional_real(25);
   if (statement.type(16) != ColumnType::kNull) {
     const std::string where = fmt::format("{}: output of document {}", path, row.doc_id);
     row.output = codec.unpack({statement.text(17), statement.text(18)}, statement.text(16), where);
@@ -190,7 +191,7 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows) 
                     generated(row.canvas_tokens), generated(row.kept_tokens), row.special_tokens,
                     counts.passes, counts.positions, counts.head_rows, counts.cached_positions,
                     finite(counts.flops, origin, "flops"), row.wall_ns,
-                    absent_if_empty(row.exec_status));
+                    absent_if_empty(row.exec_status), finite(row.margin, origin, "margin"));
     try {
       insert.run();
     } catch (const InternalError& error) {

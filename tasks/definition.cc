@@ -21,6 +21,7 @@ extern const std::string_view task_gsm8k_cot_zeroshot;
 extern const std::string_view task_gsm8k_cot_self_consistency;
 extern const std::string_view task_gsm8k_4shot;
 extern const std::string_view task_gsm8k_chat;
+extern const std::string_view task_word_sums;
 extern const std::string_view task_minerva_math;
 extern const std::string_view task_minerva_math500;
 extern const std::string_view task_math500;
@@ -275,6 +276,7 @@ std::vector<Source> sources() {
           {"gsm8k_cot_self_consistency", &task_gsm8k_cot_self_consistency},
           {"gsm8k_4shot", &task_gsm8k_4shot},
           {"gsm8k_chat", &task_gsm8k_chat},
+          {"word_sums", &task_word_sums},
           {"minerva_math", &task_minerva_math},
           {"minerva_math500", &task_minerva_math500},
           {"math500", &task_math500},

@@ -14,9 +14,15 @@
 #include "tasks/jinja/jinja.h"
 #include "tasks/judge.h"
 #include "tasks/math/answer_text.h"
+#include "tasks/word_sums.h"
 
 namespace dlm {
 namespace {
+
+// The data of the task word_sums, which needs no file.
+constexpr std::string_view kMadeWordSums = "made:word_sums";
+constexpr std::uint64_t kWordSumSeed = 1;
+constexpr std::int64_t kWordSumCount = 500;
 
 bool ends_in_space(std::string_view text) {
   return !text.empty() && strip_python_space(text.substr(text.size() - 1)).empty();
@@ -153,7 +159,24 @@ std::string reference_of(const TaskDefinition& definition, const JinjaTemplate& 
   return *std::move(boxed);
 }
 
+// The documents of a task: the rows of its file, or those that this program makes itself.
+std::vector<Json> rows_of(const std::string& path, const TaskDefinition& definition) {
+  if (definition.data.path != kMadeWordSums)
+    return read_rows(path, definition.data.sha256);
+  const std::string lines = word_sum_lines(kWordSumSeed, kWordSumCount, WordSumSplit::kTest);
+  if (const std::string sum = sha256_hex(lines); sum != definition.data.sha256)
+    throw DataError(path, -1, "SHA-256 " + definition.data.sha256, sum);
+  std::vector<Json> rows;
+  for (const std::string& line : split(lines, '\n')) {
+    if (!line.empty())
+      rows.push_back(parse_json(line, path));
+  }
+  return rows;
+}
+
 std::string located(const std::string& data_root, const TaskDefinition& definition) {
+  if (definition.data.path == kMadeWordSums)
+    return definition.data.path;
   std::string path = data_root + "/" + definition.data.path;
   if (!file_exists(path))
     throw DataError(
@@ -171,7 +194,7 @@ Task load_task(const TaskDefinition& definition, const std::string& data_root,
   auto state = std::make_unique<Task::State>(definition);
   const std::string path = located(data_root, definition);
   std::size_t number = 0;
-  for (Json& row : read_rows(path, definition.data.sha256)) {
+  for (Json& row : rows_of(path, definition)) {
     const std::string where = fmt::format("{} row {}", path, number);
     if (within(row, definition.data, where)) {
       TaskDocument document;

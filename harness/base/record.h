@@ -55,6 +55,7 @@ struct ExampleRow {
   std::int64_t kept_tokens = 0;    // of them, those of the text that counts (accepted)
   std::optional<double> score;     // of a judged answer: 1 right, 0 wrong
   std::string exec_status;         // how a generated program ended; empty where none was run
+  std::optional<double> margin;    // of generated text: that of its sampler's closest decision
   PassCounts counts;
   std::int64_t wall_ns = 0;  // share of its batch's time, by tokens
   std::string output;        // generated text; empty for likelihood

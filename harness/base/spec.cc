@@ -74,29 +74,43 @@ std::vector<Row> block_rows() {
   };
 }
 
-std::vector<Row> score_rows() {
+// Of every run.
+std::vector<Row> task_rows() {
   return {
       {"task", 't',
-       "named set (see `data list`), text:FILE, jsonl:FILE?field=F, csv:FILE?column=N, "
-       "draws:WORLD, or tokens:FILE",
+       "likelihood: a named set (see `data list`), text:FILE, jsonl:FILE?field=F, "
+       "csv:FILE?column=N, draws:WORLD or tokens:FILE; text: "
+       "samples:documents=N&length=L&prompt=TEXT, or a task with answers (see `prompt`)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
-       "nll, perplexity, bits_per_byte, word_perplexity, entropy, nll_minus_entropy, separated by "
-       "commas; auto = all that the task has",
+       "separated by commas; auto = all that the task has. Likelihood: nll, perplexity, "
+       "bits_per_byte, word_perplexity, entropy, nll_minus_entropy. Samples: text_statistics, "
+       "generative_perplexity, judge_nll_minus_entropy, mauve, kl_to_joint",
        Get<std::vector<std::string>>([](RunSpec & s) -> auto& { return s.metrics; }), any(),
        Identity::kNot},
-      {"detokenizer", 0, "text clean-up before tokenising; auto = the set's own",
-       Get<std::string>([](RunSpec & s) -> auto& { return s.detokenizer; }),
-       one_of({"auto", "none", "wikitext", "ptb", "lm1b", "lambada", "scientific_papers"}),
-       Identity::kPart},
       {"limit", 'n', "only the first N documents; 0 = all",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.limit; }), range(0), Identity::kPart},
+  };
+}
+
+// Of runs that can stop early.
+std::vector<Row> target_rows() {
+  return {
+      {"estimator.target_ci", 0,
+       "stop when the 95 % interval is this narrow: of a perplexity within this share of it, say "
+       "0.5%; of an accuracy within this on either side; 0 = never",
+       Get<double>([](RunSpec & s) -> auto& { return s.estimator.target_ci; }), range(0, 1),
+       Identity::kPart},
   };
 }
 
 // How documents become the windows that are scored.
 std::vector<Row> preparation_rows() {
   return {
+      {"detokenizer", 0, "text clean-up before tokenising; auto = the set's own",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.detokenizer; }),
+       one_of({"auto", "none", "wikitext", "ptb", "lm1b", "lambada", "scientific_papers"}),
+       Identity::kPart},
       {"scoring.preset", 0,
        "the data preparation of a published table (see `data presets`); none = the settings below",
        Get<std::string>([](RunSpec & s) -> auto& { return s.scoring.preset; }), any(),
@@ -189,10 +203,6 @@ std::vector<Row> estimator_rows() {
       {"estimator.reveal_per_step", 0, "order: tokens revealed together",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.estimator.reveal_per_step; }),
        range(1, 1 << 24), Identity::kPart},
-      {"estimator.target_ci", 0,
-       "stop when the 95 % interval of the perplexity is within this of it, say 0.5%; 0 = never",
-       Get<double>([](RunSpec & s) -> auto& { return s.estimator.target_ci; }), range(0, 1),
-       Identity::kPart},
   };
 }
 
@@ -240,13 +250,19 @@ std::vector<Row> sampler_rows() {
        "end a text whose last 256 tokens have less unigram entropy, nats (bd3lms: 4); 0 = off",
        Get<double>([](RunSpec & s) -> auto& { return s.sampler.entropy_floor; }), range(0, 100),
        Identity::kPart},
+      {"sampler.entropy_restarts", 0,
+       "begin such a text anew with other draws, at most so often, then fail (bd3lms: 10); 0 = it "
+       "ends",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.sampler.entropy_restarts; }),
+       range(0, 1000), Identity::kPart},
       {"sampler.past_context", 0,
        "where a text reaches the model's length: stop, or slide (the oldest blocks drop out)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.past_context; }),
        one_of({"stop", "slide"}), Identity::kPart},
-      {"sampler.max_new_tokens", 0, "stop after this many tokens",
+      {"sampler.max_new_tokens", 0,
+       "stop after this many tokens; 0 = the task's own number, 256 without a task",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.sampler.max_new_tokens; }),
-       range(1, 1 << 24), Identity::kPart},
+       range(0, 1 << 24), Identity::kPart},
       {"sampler.temperature", 0, "0 = argmax, ties to the lowest id",
        Get<double>([](RunSpec & s) -> auto& { return s.sampler.temperature; }), range(0, 1000),
        Identity::kPart},
@@ -313,8 +329,68 @@ std::vector<Row> whole_text_rows() {
   };
 }
 
-std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
-  rows.insert(rows.end(), more.begin(), more.end());
+// What generated text is measured with. Folders and files count by their content (the run's
+// identity holds their digests).
+std::vector<Row> quality_rows() {
+  return {
+      {"quality.judge", 0,
+       "model that judges the text (generative perplexity); auto = of an exact world, itself",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.quality.judge; }), any(),
+       Identity::kNot},
+      {"quality.judge_convention", 0, "which tokens count: clean, or as bd3lms or mdlm count",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.quality.judge_convention; }),
+       one_of({"clean", "bd3lms", "mdlm"}), Identity::kPart},
+      {"quality.judge_window", 0, "most tokens of a judge's pass; 0 = its longest, at most 1024",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.quality.judge_window; }),
+       range(0, 1 << 24), Identity::kPart},
+      {"quality.judge_stride", 0, "advance of the judge's windows; 0 = half of one",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.quality.judge_stride; }),
+       range(0, 1 << 24), Identity::kPart},
+      {"quality.reference", 0,
+       "texts that MAUVE compares with: FILE, text:FILE, a named set or draws:WORLD; auto = of an "
+       "exact world, its own draws",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.quality.reference; }), any(),
+       Identity::kNot},
+      {"quality.featurizer", 0,
+       "what MAUVE sees of a text: a model folder, or ids:positions or ids:pairs, which need no "
+       "model; auto = of an exact world, ids:positions",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.quality.featurizer; }), any(),
+       Identity::kNot},
+      {"quality.mauve_seeds", 0, "quantisations that MAUVE is the mean of",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.quality.mauve_seeds; }),
+       range(1, 1000), Identity::kPart},
+      {"quality.mauve_buckets", 0, "clusters of MAUVE; 0 = a tenth of the smaller set",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.quality.mauve_buckets; }),
+       range(0, 1 << 20), Identity::kPart},
+  };
+}
+
+std::vector<Row> answer_rows() {
+  return {
+      {"answers.shots", 0, "exemplars in a prompt; -1 = the task's own number",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.answers.shots; }), range(-1, 1000),
+       Identity::kPart},
+      {"answers.exemplars", 0, "file of the exemplars that no data set holds: JSON lines",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.answers.exemplars; }), any(),
+       Identity::kNot},
+      {"answers.chat", 0, "prompts through the model's chat template; auto = where the task asks",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.answers.chat; }),
+       one_of({"auto", "on", "off"}), Identity::kPart},
+      {"answers.turns", 0, "in a chat: exemplar, a turn each; one, all in one user turn",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.answers.turns; }),
+       one_of({"exemplar", "one"}), Identity::kPart},
+      {"answers.samples", 0, "answers to each problem",
+       Get<std::int64_t>([](RunSpec & s) -> auto& { return s.answers.samples; }), range(1, 65536),
+       Identity::kPart},
+      {"answers.extractor", 0, "the one whose verdict is stored with a row; empty = the task's",
+       Get<std::string>([](RunSpec & s) -> auto& { return s.answers.extractor; }), any(),
+       Identity::kPart},
+  };
+}
+
+std::vector<Row> joined(const std::vector<std::vector<Row>>& parts) {
+  std::vector<Row> rows;
+  for (const std::vector<Row>& part : parts) rows.insert(rows.end(), part.begin(), part.end());
   return rows;
 }
 
@@ -323,12 +399,15 @@ std::vector<Row> joined(std::vector<Row> rows, const std::vector<Row>& more) {
 const FieldTable<RunSpec>& run_fields(SpecPart part) {
   static const FieldTable<RunSpec> model(model_rows());
   static const FieldTable<RunSpec> score(
-      joined(joined(joined(joined(model_rows(), block_rows()), score_rows()), preparation_rows()),
-             estimator_rows()));
+      joined({model_rows(), block_rows(), task_rows(), preparation_rows(), estimator_rows(),
+              target_rows()}));
   static const FieldTable<RunSpec> generate(
-      joined(joined(joined(model_rows(), block_rows()), sampler_rows()), whole_text_rows()));
+      joined({model_rows(), block_rows(), sampler_rows(), whole_text_rows()}));
+  static const FieldTable<RunSpec> sample(
+      joined({model_rows(), block_rows(), task_rows(), target_rows(), sampler_rows(),
+              whole_text_rows(), quality_rows(), answer_rows()}));
   static const FieldTable<RunSpec> all(
-      joined(joined(score.fields(), sampler_rows()), whole_text_rows()));
+      joined({score.fields(), sampler_rows(), whole_text_rows(), quality_rows(), answer_rows()}));
   switch (part) {
     case SpecPart::kModel:
       return model;
@@ -336,6 +415,8 @@ const FieldTable<RunSpec>& run_fields(SpecPart part) {
       return score;
     case SpecPart::kGenerate:
       return generate;
+    case SpecPart::kSample:
+      return sample;
     default:
       return all;
   }

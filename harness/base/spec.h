@@ -49,8 +49,9 @@ struct SamplerSpec {
   double threshold = 0.9;             // of the sampler "threshold"
   std::string stop_at = "auto";       // eos, length; auto = eos where there is one
   double entropy_floor = 0;           // nats; end a text that repeats itself; 0 = off
+  std::int64_t entropy_restarts = 0;  // such a text is begun anew so often; 0 = it ends there
   std::string past_context = "stop";  // stop, slide: where a text reaches the model's length
-  std::int64_t max_new_tokens = 256;
+  std::int64_t max_new_tokens = 0;    // 0 = the task's, or kDefaultNewTokens
   double temperature = 1.0;           // 0 = argmax
   std::int64_t top_k = 0;             // 0 = off
   double nucleus_p = 1.0;             // (0, 1], 1 = off
@@ -70,6 +71,30 @@ struct SamplerSpec {
   std::string filter_order = "top_k_first";  // top_k_first, nucleus_first
 };
 
+inline constexpr std::int64_t kDefaultNewTokens = 256;
+
+// How a task with answers is put to a model.
+struct AnswerSpec {
+  std::int64_t shots = -1;    // exemplars of a prompt; -1 = the task's
+  std::string exemplars;      // file of those that no data set holds
+  std::string chat = "auto";  // on, off; auto = as the task is meant
+  std::string turns = "exemplar";
+  std::int64_t samples = 1;  // answers to each problem
+  std::string extractor;     // whose verdict is a row's score; empty = the task's
+};
+
+// What generated text is measured with (harness/sample_quality.h).
+struct QualitySpec {
+  std::string judge = "auto";  // model; auto = an exact world's own law
+  std::string judge_convention = "clean";
+  std::int64_t judge_window = 0;   // 0 = the judge's longest, at most 1024
+  std::int64_t judge_stride = 0;   // 0 = half a window
+  std::string reference = "auto";  // auto = draws of an exact world
+  std::string featurizer = "auto";
+  std::int64_t mauve_seeds = 5;
+  std::int64_t mauve_buckets = 0;
+};
+
 struct RunSpec {
   std::string model;
   std::string task;
@@ -80,6 +105,8 @@ struct RunSpec {
   ScoringSpec scoring;
   EstimatorSpec estimator;
   SamplerSpec sampler;
+  QualitySpec quality;
+  AnswerSpec answers;
   std::int64_t batch_size = 8;
   std::string dtype = "f32";
   std::string device = "cpu";
@@ -92,8 +119,9 @@ struct RunSpec {
   std::int64_t threads = 0;  // 0 = every core
 };
 
-// The settings of a model alone, of a likelihood run, of text generation, or all of them.
-enum class SpecPart { kModel, kScore, kGenerate, kAll };
+// The settings of a model alone, of a likelihood run, of text generation, of a run that generates
+// and measures text, or all of them.
+enum class SpecPart { kModel, kScore, kGenerate, kSample, kAll };
 
 const FieldTable<RunSpec>& run_fields(SpecPart part = SpecPart::kAll);
 

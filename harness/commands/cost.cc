@@ -29,18 +29,18 @@ constexpr const char* kText =
     "--block-size 4\n"
     "  dlmbench cost --model bd3lm/ --task wikitext2 --packing packed --draws 8 --repeats 16 -n 20";
 
-CostQuestion question_of(const ParsedOptions& options, const PreparedRun& run,
+CostQuestion question_of(const ParsedOptions& options, const EstimatorOptions& estimator,
                          const MeasuredSequences& sequences) {
-  CostQuestion question{sequences.ids, sequences.examples, {}, *run.estimator};
+  CostQuestion question{sequences.ids, sequences.examples, {}, estimator};
   const std::string repeats = options.get("repeats", "32");
   const auto count = parse_int(repeats);
   if (!count || *count < 2)
     throw ConfigError("repeats", repeats, "must be a whole number from 2");
   question.repeats = *count;
   question.baseline.name = "reference";
-  question.baseline.block_size = run.estimator->block_size;
-  question.baseline.first_token = run.estimator->first_token;
-  question.baseline.seed = run.estimator->seed;
+  question.baseline.block_size = estimator.block_size;
+  question.baseline.first_token = estimator.first_token;
+  question.baseline.seed = estimator.seed;
   return question;
 }
 
@@ -84,9 +84,10 @@ int cost_command(const Arguments& args) {
   const RunSpec spec = spec_from(*options);
   set_threads(spec.threads);
   ModelCache models;
-  const PreparedRun run = prepare_measurement(spec, models);
-  const MeasuredSequences sequences = measured_sequences(run);
-  const CostQuestion question = question_of(*options, run, sequences);
+  const Measurement measurement = prepare_measurement(spec, models);
+  const PreparedRun& run = measurement.run;
+  const MeasuredSequences sequences = measured_sequences(measurement.scoring->plan());
+  const CostQuestion question = question_of(*options, *measurement.scoring->estimator(), sequences);
   const auto start = std::chrono::steady_clock::now();
   const CostComparison found = compare_cost(*run.model->denoiser, question);
   FinishedRun finished;

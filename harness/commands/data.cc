@@ -1,19 +1,23 @@
 // `data`: the named data sets, and the data preparations of published tables.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 #include <string>
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/log.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
+#include "harness/scorers/scorer_options.h"
 #include "results/table.h"
 #include "tasks/datasets.h"
 #include "tasks/definition.h"
 #include "tasks/presets.h"
+#include "tasks/word_sums.h"
 
 namespace dlm {
 namespace {
@@ -23,11 +27,14 @@ constexpr const char* kText =
     "intact, its licence, where\n"
     "it comes from, its SHA-256. presets: how the data of published tables was prepared, as the "
     "settings that\n"
-    "`run --preset NAME` makes.\n\n"
+    "`run --preset NAME` makes. make word_sums: documents of that task, to train on, with the "
+    "tokenizer of their words.\n\n"
     "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv\n"
-    "  dlmbench data presets";
+    "  dlmbench data presets\n  dlmbench data make word_sums --to sums/ --documents 50000";
 
 std::string state_of(const std::string& below_root, const std::string& sha256) {
+  if (below_root.starts_with("made:"))
+    return "made here";
   const std::string path = data_root() + "/" + below_root;
   if (!file_exists(path))
     return "absent";
@@ -87,19 +94,45 @@ Table presets_table() {
   return table;
 }
 
+// A folder with the documents of the task word_sums and the tokenizer of its words.
+int make_word_sums(const ParsedOptions& options) {
+  const std::string folder = options.get("to", "");
+  if (folder.empty())
+    throw ConfigError("to", "", "is needed: the folder to write to");
+  const WordSumSplit split = word_sum_split(options.get("split", "train"));
+  const std::int64_t documents = whole_option(options, "documents", 20000, 1);
+  const auto seed = static_cast<std::uint64_t>(whole_option(options, "seed", 1, 0));
+  std::filesystem::create_directories(folder);
+  const std::string path = folder + "/" + word_sum_split_name(split) + ".jsonl";
+  write_file_atomically(path, word_sum_lines(seed, documents, split));
+  write_file_atomically(folder + "/tokenizer.json", word_sum_tokenizer_json());
+  write_file_atomically(folder + "/tokenizer_config.json", word_sum_tokenizer_config_json());
+  log_info("{} problems in {}, the tokenizer of their {} words beside them", documents, path,
+           word_sum_vocabulary().size());
+  return kExitOk;
+}
+
 }  // namespace
 
 int data_command(const Arguments& args) {
-  CommandOptions cli("data list|presets", kText);
+  CommandOptions cli("data list|presets|make word_sums", kText);
   cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")))
-      .positionals(1);
+      .value("to", "make: the folder to write to")
+      .value("documents", "make: how many (default 20000)")
+      .value("seed", "make: of the draws (default 1)")
+      .value("split", "make: train (default) or test; no problem is in both")
+      .positionals(2);
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
   check_output_format(*options);
   const std::string what = options->positionals.empty() ? "" : options->positionals.front();
-  if (what != "list" && what != "presets")
-    throw ConfigError("data", what, "write `dlmbench data list` or `dlmbench data presets`");
+  const std::string made = options->positionals.size() < 2 ? "" : options->positionals[1];
+  if (what == "make" && made == "word_sums")
+    return make_word_sums(*options);
+  if ((what != "list" && what != "presets") || !made.empty())
+    throw ConfigError("data", what + (made.empty() ? "" : " " + made),
+                      "write `dlmbench data list`, `data presets` or `data make word_sums`");
   const Table table = what == "list" ? datasets_table() : presets_table();
   fmt::print("{}", render(table, options->get("output", "md")));
   return kExitOk;

@@ -1,11 +1,7 @@
 // `generate`: text from a model, one JSON object per prompt and sample, or plain text for a person.
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,12 +15,8 @@
 #include "harness/commands/command.h"
 #include "harness/data_root.h"
 #include "harness/model_loading.h"
-#include "harness/whole_text_settings.h"
-#include "models/analytic_sampler.h"
+#include "harness/text_sampling.h"
 #include "models/runtime.h"
-#include "models/sampling/autoregressive.h"
-#include "models/sampling/block_sampler.h"
-#include "models/sampling/sliding_window.h"
 #include "tasks/chat_template.h"
 #include "tasks/task.h"
 
@@ -42,9 +34,6 @@ constexpr const char* kText =
     "  dlmbench generate --model bd3lm-owt-block_size4/ --nucleus-p 0.9 --nucleus-rule drop\n"
     "  dlmbench generate --model bd3lm-owt-block_size16/ --sampler entropy --tokens-per-step 4\n"
     "  dlmbench generate --model exact:markov --sampler ancestral --steps 8 --block-size 4";
-
-// First-hitting in windows that move on by half their length: masked diffusion beyond its length.
-constexpr std::string_view kSlidingWindows = "semi_autoregressive";
 
 struct Request {
   std::vector<std::string> texts;                // prompts
@@ -129,47 +118,13 @@ Request as_chat(const ChatTemplate& chat, const ParsedOptions& options, Request 
   return request;
 }
 
-// Which sampler: the one asked for, or what the model is made for.
-bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded) {
-  const std::string& name = spec.sampler.name;
-  if (name == "auto")
-    return loaded.model != nullptr;
-  if (name == "autoregressive" && loaded.model == nullptr)
-    throw ConfigError("sampler", name, "a denoiser's; --block-size 1 goes from left to right");
-  if (name != "autoregressive" && loaded.denoiser == nullptr)
-    throw ConfigError("sampler", name, "autoregressive: the model is");
-  return name == "autoregressive";
-}
-
-// `is_rendered`: by a chat template, which writes the special tokens itself.
-std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::string& text,
-                                     bool is_rendered) {
-  if (loaded.tokenizer == nullptr) {
-    if (!text.empty())
-      throw ConfigError("prompt", text,
-                        "token ids (--prompt-ids): there is no tokenizer; --tokenizer names one");
-    return {};
-  }
-  const ModelInfo& info = loaded.info();
-  TokenIds ids = loaded.tokenizer->encode(text);
-  if (is_rendered)
-    return ids;
-  if (loaded.tokenizer->adds_bos()) {
-    ids = loaded.tokenizer->with_special(std::move(ids));
-  } else if (ids.empty()) {
-    const std::int64_t bos = loaded.tokenizer->bos_id().value_or(info.bos_id);
-    if (bos < 0)
-      throw ConfigError("prompt", "", "this model has no BOS token; give a prompt");
-    ids.push_back(bos);
-  }
-  return ids;
-}
-
 std::vector<Prompt> make_prompts(const LoadedModel& loaded, const Request& request) {
   std::vector<Prompt> prompts;
   for (std::size_t e = 0; e < request.texts.size(); ++e) {
-    const auto ids =
-        request.ids ? *request.ids : prompt_ids(loaded, request.texts[e], request.is_rendered);
+    const std::string& text = request.texts[e];
+    const auto ids = request.ids           ? *request.ids
+                     : request.is_rendered ? rendered_prompt_ids(loaded, text)
+                                           : prompt_ids(loaded, text);
     for (std::int64_t r = 0; r < request.samples; ++r) {
       prompts.push_back({ids, e, static_cast<std::uint64_t>(r)});
     }
@@ -177,137 +132,17 @@ std::vector<Prompt> make_prompts(const LoadedModel& loaded, const Request& reque
   return prompts;
 }
 
-PassCounts counts_of(const LoadedModel& loaded) {
-  PassCounts counts;
-  if (loaded.model != nullptr)
-    counts += loaded.model->counts();
-  if (loaded.denoiser != nullptr)
-    counts += loaded.denoiser->counts();
-  return counts;
-}
-
-TokenFilter filter_of(const SamplerSpec& sampler) {
-  return {sampler.temperature, sampler.top_k, sampler.nucleus_p,
-          parse_nucleus_rule(sampler.nucleus_rule)};
-}
-
-std::vector<std::int64_t> stop_ids(const RunSpec& spec, const LoadedModel& loaded,
-                                   bool ignore_eos) {
-  if (ignore_eos || spec.sampler.stop_at == "length")
-    return {};
-  std::int64_t eos = loaded.info().eos_id;
-  if (eos < 0 && loaded.tokenizer != nullptr)
-    eos = loaded.tokenizer->eos_id().value_or(-1);
-  if (eos >= 0) {
-    std::vector<std::int64_t> ids = {eos};
-    if (const std::int64_t turn = end_of_turn(loaded); turn >= 0 && turn != eos)
-      ids.push_back(turn);
-    return ids;
-  }
-  if (spec.sampler.stop_at == "eos")
-    throw ConfigError("stop_at", "eos",
-                      "auto or length: neither the model nor a tokenizer has an end-of-text token");
-  return {};
-}
-
-GenerateOptions generate_options(const RunSpec& spec) {
-  GenerateOptions options;
-  options.max_new_tokens = spec.sampler.max_new_tokens;
-  options.filter = filter_of(spec.sampler);
-  options.cache = spec.sampler.cache ? CacheUse::kOn : CacheUse::kOff;
-  options.batch_size = spec.batch_size;
-  options.seed = spec.seed;
-  return options;
-}
-
-BlockSampleOptions block_options(const RunSpec& spec, const LoadedModel& loaded) {
-  const SamplerSpec& sampler = spec.sampler;
-  BlockSampleOptions options;
-  options.block_size = spec.block_size;
-  options.max_new_tokens = sampler.max_new_tokens;
-  std::string policy = sampler.name;
-  if (policy == "auto")
-    policy = default_block_sampler(loaded);
-  else if (policy == kSlidingWindows)
-    policy = "first_hitting";
-  options.reveal = {policy, sampler.tokens_per_step, sampler.steps, sampler.threshold};
-  options.filter = filter_of(sampler);
-  options.stop.entropy_floor = sampler.entropy_floor;
-  options.past_context = sampler.past_context == "slide" ? PastContext::kSlide : PastContext::kStop;
-  options.cache = sampler.cache ? ContextCache::kOn : ContextCache::kOff;
-  options.batch_size = spec.batch_size;
-  options.seed = spec.seed;
-  add_whole_text_settings(spec, loaded, options);
-  return options;
-}
-
-// A prompt's text as it is written out.
-struct Written {
-  std::vector<std::int64_t> all;  // prompt, its hidden tokens filled in, and new tokens
-  std::vector<std::int64_t> fresh;
-  FinishReason finish = FinishReason::kLength;
-  std::int64_t nfe = 0;
-  std::optional<double> margin;
-};
-
-Written written(const BlockSample& out) {
-  std::optional<double> margin;
-  if (std::isfinite(out.margin))
-    margin = out.margin;
-  const auto begin = out.ids.begin() + std::min(out.prompt_tokens, std::ssize(out.ids));
-  return {out.ids, {begin, out.ids.end()}, out.finish, out.nfe, margin};
-}
-
-// Texts of one length, which no token ends: that of the longest prompt and what it asks for.
-std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel& loaded,
-                                          std::span<const Prompt> prompts) {
-  const auto* model = dynamic_cast<const DitModel*>(loaded.denoiser.get());
-  if (model == nullptr)
-    throw ConfigError("sampler", spec.sampler.name, "another: the model gives no scores");
-  AnalyticOptions options;
-  options.steps = spec.sampler.steps > 0 ? spec.sampler.steps : options.steps;
-  options.nucleus_p = spec.sampler.nucleus_p;
-  options.nucleus_rule = parse_nucleus_rule(spec.sampler.nucleus_rule);
-  options.batch_size = spec.batch_size;
-  options.seed = spec.seed;
-  std::size_t longest = 0;
-  for (const Prompt& prompt : prompts) longest = std::max(longest, prompt.ids.size());
-  options.length = static_cast<std::int64_t>(longest) + spec.sampler.max_new_tokens;
-  return sample_analytic(*model, prompts, options);
-}
-
-std::vector<Written> write_texts(const RunSpec& spec, const LoadedModel& loaded,
-                                 std::span<const Prompt> prompts,
-                                 const std::vector<std::int64_t>& stops) {
-  std::vector<Written> texts;
-  if (is_autoregressive(spec, loaded)) {
-    GenerateOptions options = generate_options(spec);
-    options.stop_ids = stops;
-    const auto outs = generate(*loaded.model, prompts, options);
-    for (std::size_t i = 0; i < outs.size(); ++i) {
-      Written text{prompts[i].ids, outs[i].ids, outs[i].finish, outs[i].nfe, {}};
-      text.all.insert(text.all.end(), outs[i].ids.begin(), outs[i].ids.end());
-      texts.push_back(std::move(text));
-    }
-    return texts;
-  }
-  if (spec.sampler.name == "analytic") {
-    for (const BlockSample& out : analytic_samples(spec, loaded, prompts))
-      texts.push_back(written(out));
-    return texts;
-  }
-  BlockSampleOptions options = block_options(spec, loaded);
-  options.stop.stop_ids = stops;
-  const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
-  const bool windows = spec.sampler.name == kSlidingWindows;
-  const auto samples = windows ? sample_sliding_windows(*loaded.denoiser, prompts, options)
-                               : sample_blocks(*loaded.denoiser, prompts, options);
-  for (const BlockSample& out : samples) texts.push_back(written(out));
-  return texts;
+TextEnding ending_of(const ParsedOptions& options, const RunSpec& spec, const LoadedModel& loaded) {
+  TextEnding ending;
+  if (spec.sampler.max_new_tokens > 0)
+    ending.max_new_tokens = spec.sampler.max_new_tokens;
+  if (!options.has("ignore-eos"))
+    ending.stop_ids = stop_ids(spec.sampler, loaded);
+  return ending;
 }
 
 Json as_json(const LoadedModel& loaded, const Request& request, const Prompt& prompt,
-             const Written& out) {
+             const SampledText& out) {
   Json object{{"prompt", request.texts[prompt.example]},
               {"example", prompt.example},
               {"sample", prompt.replicate},
@@ -322,7 +157,7 @@ Json as_json(const LoadedModel& loaded, const Request& request, const Prompt& pr
 }
 
 // Prompt and continuation as one text: how a person reads it.
-std::string as_text(const LoadedModel& loaded, const Written& out) {
+std::string as_text(const LoadedModel& loaded, const SampledText& out) {
   if (loaded.tokenizer == nullptr)
     return fmt::format("{}", fmt::join(out.fresh, " "));
   return loaded.tokenizer->decode(out.all, {.skip_special = true});
@@ -357,9 +192,8 @@ int generate_command(const Arguments& args) {
   const LoadedModel& loaded =
       cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
   const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
-  const PassCounts before = counts_of(loaded);
-  const auto outs =
-      write_texts(spec, loaded, prompts, stop_ids(spec, loaded, options->has("ignore-eos")));
+  const PassCounts before = pass_counts(loaded);
+  const auto outs = sample_texts(spec, loaded, prompts, ending_of(*options, spec, loaded));
   std::int64_t tokens = 0;
   for (std::size_t i = 0; i < outs.size(); ++i) {
     const std::string line = format == "jsonl"
@@ -368,7 +202,7 @@ int generate_command(const Arguments& args) {
     fmt::print("{}\n", line);
     tokens += std::ssize(outs[i].fresh);
   }
-  const PassCounts counts = counts_of(loaded) - before;
+  const PassCounts counts = pass_counts(loaded) - before;
   log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
            counts.flops / 1e9, cache.last_load_seconds());
   return kExitOk;

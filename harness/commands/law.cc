@@ -13,6 +13,7 @@
 #include "harness/environment.h"
 #include "harness/scorers/scored_run.h"
 #include "harness/sweep.h"
+#include "harness/text_sampling.h"
 #include "models/exact/policy_law.h"
 
 namespace dlm {
@@ -38,16 +39,10 @@ TabularWorld const& tabular_of(const ExactWorld& world, const std::string& model
 }
 
 PolicyLawOptions law_options(const RunSpec& spec) {
-  const SamplerSpec& sampler = spec.sampler;
-  PolicyLawOptions options;
-  options.block_size = spec.block_size;
-  options.reveal = {sampler.name == "auto" ? "first_hitting" : sampler.name,
-                    sampler.tokens_per_step, sampler.steps, sampler.threshold};
-  options.filter.temperature = sampler.temperature;
-  options.filter.top_k = sampler.top_k;
-  options.filter.nucleus_p = sampler.nucleus_p;
-  options.filter.nucleus_rule = parse_nucleus_rule(sampler.nucleus_rule);
-  return options;
+  if (spec.sampler.name == "semi_autoregressive")
+    throw ConfigError("sampler", spec.sampler.name,
+                      "one whose text is a single sequence of blocks");
+  return {spec.block_size, reveal_options(spec.sampler), token_filter(spec.sampler)};
 }
 
 RunHeader header_of(const RunSpec& spec, const TabularWorld& world) {
@@ -102,8 +97,7 @@ FinishedRun measure(const RunSpec& spec) {
   run.estimates = {
       exact_estimate("kl_to_joint", kl),
       exact_estimate("total_correlation", table.total_correlation(table.info().max_length))};
-  run.definitions = {{"kl_to_joint", "nats", "lo", "enumerated",
-                      "KL(joint law of a whole text || law of the sampler's output)"},
+  run.definitions = {kl_to_joint_definition(),
                      {"total_correlation", "nats", "none", "enumerated",
                       "what drawing all tokens independently loses"}};
   return run;

@@ -1,6 +1,9 @@
 // `run`: evaluates a suite or one combination of model and task, and their sweeps.
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,9 +14,9 @@
 #include "harness/commands/command.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
-#include "harness/progress.h"
+#include "harness/run_rows.h"
 #include "harness/runner.h"
-#include "harness/score_run.h"
+#include "harness/sampling_workload.h"
 #include "harness/suite.h"
 #include "models/runtime.h"
 #include "results/report.h"
@@ -35,7 +38,9 @@ constexpr const char* kText =
     "  dlmbench run\n"
     "  dlmbench run my-suite.toml --batch-size 16\n"
     "  dlmbench run --model gpt2/ --task wikitext2 --packing sliding --length 1024 --stride 512\n"
-    "  dlmbench run --model gpt2/,gpt2-large/ --task ptb,lambada --dtype f32,bf16 --dry-run";
+    "  dlmbench run --model gpt2/,gpt2-large/ --task ptb,lambada --dtype f32,bf16 --dry-run\n"
+    "  dlmbench run --model bd3lm/ --task 'samples:documents=64&length=128' --sampler confidence "
+    "--block-size 4,16 \\\n    --tokens-per-step 1,2,4 --temperature 1,0.8 --judge gpt2-large/";
 
 std::vector<SweepAxis> axes_of(const ParsedOptions& options) {
   std::vector<SweepAxis> axes;
@@ -67,7 +72,7 @@ std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
     const auto runs = expand({}, with_overrides(entry.axes, axes));
     if (entry.needs_data && !has_data_root()) {
       log_info("skipped (no data below {}; set DLMBENCH_DATA): {}", data_root(),
-               command_of(runs.front(), SpecPart::kScore, "run"));
+               command_of(runs.front(), SpecPart::kAll, "run"));
       continue;
     }
     if (entry.needs_zoo && !has_zoo()) {
@@ -80,20 +85,13 @@ std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
   return specs;
 }
 
-// Two lines a run: what it is and how much work; what became of its documents.
+// A few lines a run: what it is and how much work.
 int dry_run(const std::vector<RunSpec>& specs) {
   ModelCache models;
   for (const RunSpec& spec : specs) {
     const PreparedRun run = prepare_run(spec, models);
-    const auto scorer = make_scorer(run, run.estimator);
-    std::int64_t passes = 0;
-    for (const ScoringUnit& unit : run.plan.units) {
-      for (const ScoringWindow& window : unit.windows) passes += scorer->passes(window);
-    }
-    fmt::print("{}  key {}  examples {}  tokens {}  NFE {}\n  {}; {} padding positions\n",
-               command_of(spec, SpecPart::kScore, "run"), run.header.run_key.substr(0, 12),
-               run.plan.units.size(), run.plan.scored_tokens, passes, counts_line(run.plan),
-               run.plan.padding_positions);
+    fmt::print("{}  key {}  {}\n", run.header.command, run.header.run_key.substr(0, 12),
+               run.workload->plan_text());
   }
   fmt::print("{} runs\n", specs.size());
   return kExitOk;
@@ -102,15 +100,20 @@ int dry_run(const std::vector<RunSpec>& specs) {
 // The runs of one invocation; the store is opened when the first run turned out to be possible.
 class Session {
  public:
-  explicit Session(const ParsedOptions& options)
-      : options_(options), restart_(options.has("fresh") ? Restart::kFresh : Restart::kResume) {}
+  Session(const ParsedOptions& options, std::span<const RunSpec> generating)
+      : options_(options),
+        restart_(options.has("fresh") ? Restart::kFresh : Restart::kResume),
+        rows_(generating) {}
 
   void run(const RunSpec& spec) {
     const PreparedRun prepared = prepare_run(spec, models_);
     if (store_ == nullptr)
       store_ = open_store(options_);
     const RunResult outcome = execute_run(prepared, *store_, restart_);
-    run_ids_.push_back(outcome.run_id);
+    if (!prints_rows(prepared))
+      run_ids_.push_back(outcome.run_id);
+    else if (outcome.error.empty())
+      rows_.print(*store_, outcome.run_id, spec);
     if (!outcome.error.empty()) {
       failed_ = true;
       log_warning(fmt::format("run {} failed: {}", outcome.run_id, outcome.error));
@@ -143,15 +146,21 @@ class Session {
   }
 
  private:
+  // For people, text of its own is a line as it comes; programs get every estimate at the end.
+  bool prints_rows(const PreparedRun& run) const {
+    return run.workload->settings() == SpecPart::kSample && options_.get("output", "md") == "md";
+  }
+
   void note(const RunSpec& spec, const Error& error) {
     refused_ = true;
-    log_warning(fmt::format("{}: {}", command_of(spec, SpecPart::kScore, "run"), error.what()));
+    log_warning(fmt::format("{}: {}", command_of(spec, SpecPart::kAll, "run"), error.what()));
   }
 
   const ParsedOptions& options_;
   Restart restart_;
   ModelCache models_;
   std::unique_ptr<Store> store_;
+  RunRows rows_;
   std::vector<std::string> run_ids_;
   bool failed_ = false;
   bool refused_ = false;
@@ -165,7 +174,7 @@ int run_command(const Arguments& args) {
   cli.flag("fresh", "measure again even where the store has the run")
       .flag("dry-run", "show the runs and their work, run nothing")
       .flag("quiet,q", "no progress and no log")
-      .fields(SpecPart::kScore)
+      .fields(SpecPart::kAll)
       .positionals(1);
   const auto options = cli.parse(args);
   if (!options)
@@ -179,7 +188,10 @@ int run_command(const Arguments& args) {
   set_threads(specs.front().threads);
   if (options->has("dry-run"))
     return dry_run(specs);
-  Session session(*options);
+  std::vector<RunSpec> generating;
+  std::copy_if(specs.begin(), specs.end(), std::back_inserter(generating),
+               [](const RunSpec& spec) { return is_sampling_task(spec.task); });
+  Session session(*options, generating);
   if (specs.size() == 1) {
     session.run(specs.front());
   } else {

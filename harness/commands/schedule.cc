@@ -44,13 +44,14 @@ std::vector<double> parse_widths(const std::string& text) {
   return widths;
 }
 
-ClippedSearchOptions search_options(const ParsedOptions& options, const PreparedRun& run) {
+ClippedSearchOptions search_options(const ParsedOptions& options, const Measurement& measurement) {
   ClippedSearchOptions search;
-  search.block_size = run.estimator->block_size;
+  const EstimatorOptions& estimator = *measurement.scoring->estimator();
+  search.block_size = estimator.block_size;
   if (search.block_size == 0)
-    search.block_size = std::ssize(run.plan.units.front().windows.front().ids);
-  search.seed = run.spec.seed;
-  search.keeps_first_clean = run.estimator->first_token == "clean";
+    search.block_size = std::ssize(measurement.scoring->plan().units.front().windows.front().ids);
+  search.seed = measurement.run.spec.seed;
+  search.keeps_first_clean = estimator.first_token == "clean";
   search.resamples = !options.has("no-resample");
   if (options.has("widths"))
     search.grid.widths = parse_widths(options.get("widths", ""));
@@ -126,9 +127,11 @@ int schedule_command(const Arguments& args) {
   const RunSpec spec = spec_from(*options);
   set_threads(spec.threads);
   ModelCache models;
-  const PreparedRun run = prepare_measurement(spec, models);
-  const ClippedSearchOptions search = search_options(*options, run);
-  const auto batches = full_batches(measured_sequences(run).ids, spec.batch_size);
+  const Measurement measurement = prepare_measurement(spec, models);
+  const PreparedRun& run = measurement.run;
+  const ClippedSearchOptions search = search_options(*options, measurement);
+  const auto batches =
+      full_batches(measured_sequences(measurement.scoring->plan()).ids, spec.batch_size);
   log_info("{} batches of {} sequences, {} intervals", std::min(batches.size(), search.max_batches),
            spec.batch_size, candidate_intervals(search.grid, search.block_size).size());
   const auto start = std::chrono::steady_clock::now();

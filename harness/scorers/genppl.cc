@@ -1,25 +1,22 @@
 // `score genppl`: generative perplexity under a judge, with entropy, distinct-n, repetition and
 // lengths beside it.
-#include <algorithm>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
-#include "harness/base/file.h"
-#include "harness/base/json.h"
 #include "harness/base/log.h"
 #include "harness/cli.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
-#include "harness/environment.h"
 #include "harness/model_loading.h"
 #include "harness/scorers/scored_run.h"
 #include "harness/scorers/scorer_options.h"
 #include "harness/scorers/text_records.h"
 #include "harness/scorers/text_scorers.h"
+#include "harness/text_judging.h"
 #include "metrics/generative_perplexity.h"
 #include "metrics/text_statistics.h"
 #include "models/runtime.h"
@@ -45,129 +42,24 @@ constexpr const char* kText =
     "  dlmbench score genppl --generations ids.jsonl --field ids --judge data:checkpoints/"
     "stories260K/hf";
 
-constexpr std::size_t kPassesPerStretch = 32;
-
 struct Settings {
   JudgeOptions judge;
   std::int64_t max_tokens = 0;
 };
 
 Settings settings_from(const ParsedOptions& options, const LoadedModel& judge) {
-  Settings settings;
-  settings.judge.convention = eos_convention(options.get("convention", "clean"));
-  const std::int64_t longest = judge.model->info().max_length;
-  const std::int64_t fallback = longest > 0 ? std::min<std::int64_t>(1024, longest) : 1024;
-  settings.judge.window = whole_option(options, "window", fallback, 2);
-  if (longest > 0 && settings.judge.window > longest) {
-    throw ConfigError("window", fmt::format("{}", settings.judge.window),
-                      fmt::format("must be at most the judge's {}", longest));
-  }
-  settings.judge.stride = whole_option(options, "stride", settings.judge.window / 2, 1);
-  settings.judge.eos_id = end_of_text_id(judge);
-  settings.max_tokens = whole_option(options, "max-tokens", 0, 0);
-  return settings;
+  const JudgeChoice choice{options.get("convention", "clean"),
+                           whole_option(options, "window", 0, 2),
+                           whole_option(options, "stride", 0, 1)};
+  return {judge_options(choice, judge), whole_option(options, "max-tokens", 0, 0)};
 }
 
-std::vector<std::int64_t> judged_ids(const TextRecord& record, const LoadedModel& judge,
-                                     const Settings& settings) {
+std::vector<std::int64_t> cut_ids(const TextRecord& record, const LoadedModel& judge,
+                                  const Settings& settings) {
   std::vector<std::int64_t> ids = record_ids(record, judge);
   if (settings.max_tokens > 0 && std::ssize(ids) > settings.max_tokens)
     ids.resize(static_cast<std::size_t>(settings.max_tokens));
-  const std::int64_t bos = beginning_of_text_id(judge);
-  const bool wants_bos = settings.judge.convention == EosConvention::kClean && bos >= 0;
-  if (!wants_bos || (!ids.empty() && ids.front() == bos))
-    return ids;
-  std::vector<std::int64_t> with_bos(1, bos);
-  with_bos.insert(with_bos.end(), ids.begin(), ids.end());
-  return with_bos;
-}
-
-// What decides the number a judge gives a text, beside its ids.
-Json identity_of(const RunSpec& spec, const LoadedModel& judge, const Settings& settings) {
-  const bool overlaps = settings.judge.convention != EosConvention::kMdlm;
-  return {{"judge_weights", judge.weights_sha256},
-          {"judge_config", sha256_hex(judge.config_json)},
-          {"dtype", spec.dtype},
-          {"convention", eos_convention_name(settings.judge.convention)},
-          {"window", settings.judge.window},
-          {"stride", overlaps ? settings.judge.stride : settings.judge.window},
-          {"eos_id", settings.judge.eos_id}};
-}
-
-// Judged texts of earlier runs, by content.
-class JudgeCache {
- public:
-  JudgeCache(const ParsedOptions& options, Json identity)
-      : store_(open_store(options)), reads_(!options.has("fresh")), identity_(std::move(identity)) {
-    identity_["numerics"] = kNumericsEpoch;
-  }
-
-  // Fills in what is known; the texts that are not.
-  std::vector<std::size_t> look_up(const std::vector<std::vector<std::int64_t>>& texts,
-                                   std::vector<JudgedText>& judged) {
-    std::vector<std::size_t> missing;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      const auto known = reads_ ? store_->cached(key_of(texts[i])) : std::nullopt;
-      if (!known) {
-        missing.push_back(i);
-        continue;
-      }
-      const Json value = parse_json(*known, store_->path());
-      judged[i].nll = json_double(value, "nll", store_->path());
-      judged[i].tokens = json_int(value, "tokens", store_->path());
-      judged[i].context = json_int(value, "context", store_->path());
-    }
-    return missing;
-  }
-
-  void keep(const std::vector<std::vector<std::int64_t>>& texts,
-            const std::vector<JudgedText>& judged) {
-    std::map<std::string, std::string> results;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      results.emplace(key_of(texts[i]), canonical_json({{"nll", judged[i].nll},
-                                                        {"tokens", judged[i].tokens},
-                                                        {"context", judged[i].context}}));
-    }
-    store_->add_cached(results);
-  }
-
- private:
-  std::string key_of(const std::vector<std::int64_t>& ids) const {
-    return sha256_hex(canonical_json({{"genppl", identity_}, {"ids", ids}}));
-  }
-
-  std::unique_ptr<Store> store_;
-  bool reads_;
-  Json identity_;
-};
-
-std::vector<JudgedText> judge_all(const LoadedModel& judge,
-                                  const std::vector<std::vector<std::int64_t>>& texts,
-                                  const Settings& settings, std::int64_t batch_size,
-                                  JudgeCache& cache) {
-  std::vector<JudgedText> judged(texts.size());
-  const auto missing = cache.look_up(texts, judged);
-  log_info("{} texts, {} of them judged before", texts.size(), texts.size() - missing.size());
-  const std::size_t stretch = static_cast<std::size_t>(batch_size) * kPassesPerStretch;
-  for (std::size_t first = 0; first < missing.size(); first += stretch) {
-    const std::size_t last = std::min(first + stretch, missing.size());
-    std::vector<std::vector<std::int64_t>> part;
-    for (std::size_t i = first; i < last; ++i) part.push_back(texts[missing[i]]);
-    const auto results = judge_texts(*judge.model, part, settings.judge, batch_size);
-    cache.keep(part, results);  // a run that is stopped goes on from here
-    for (std::size_t i = first; i < last; ++i) judged[missing[i]] = results[i - first];
-    log_info("judged {} of {}", last, missing.size());
-  }
-  return judged;
-}
-
-std::vector<std::int64_t> without_special(const std::vector<std::int64_t>& ids,
-                                          const LoadedModel& judge) {
-  const std::int64_t bos = beginning_of_text_id(judge), eos = end_of_text_id(judge);
-  std::vector<std::int64_t> kept;
-  std::copy_if(ids.begin(), ids.end(), std::back_inserter(kept),
-               [&](std::int64_t id) { return id != bos && id != eos; });
-  return kept;
+  return judged_ids(std::move(ids), judge, settings.judge);
 }
 
 ExampleRow judged_row(const TextRecord& record, const JudgedText& judged, std::size_t length) {
@@ -227,15 +119,12 @@ int score_genppl(const Arguments& args) {
   const LoadedModel& judge = models.load(spec);
   const Settings settings = settings_from(*options, judge);
   std::vector<std::vector<std::int64_t>> texts;
-  for (const TextRecord& record : file.records)
-    texts.push_back(judged_ids(record, judge, settings));
+  for (const TextRecord& record : file.records) texts.push_back(cut_ids(record, judge, settings));
   ScoredRun run;
-  run.settings = identity_of(spec, judge, settings);
-  std::vector<JudgedText> judged;
-  {
-    JudgeCache cache(*options, run.settings);
-    judged = judge_all(judge, texts, settings, spec.batch_size, cache);
-  }
+  run.settings = judge_identity(judge, settings.judge);
+  const KnownVerdicts known = options->has("fresh") ? KnownVerdicts::kIgnore : KnownVerdicts::kUse;
+  const std::vector<JudgedText> judged =
+      judge_all({judge, settings.judge, spec.batch_size, known}, texts, *open_store(*options));
   run.settings["judge"] = judge.name;
   run.settings["tokenizer"] = judge.tokenizer ? judge.tokenizer->sha256() : "";
   run.settings["max_tokens"] = settings.max_tokens;

@@ -2,8 +2,6 @@
 // parts of the reference reach.
 #include "metrics/mauve.h"
 
-#include <cmath>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +18,7 @@
 #include "harness/cli.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
+#include "harness/mauve_measures.h"
 #include "harness/model_loading.h"
 #include "harness/scorers/scored_run.h"
 #include "harness/scorers/scorer_options.h"
@@ -53,8 +52,6 @@ constexpr const char* kText =
     "tensor (N, D))\n"
     "  dlmbench score mauve --generations a.jsonl --field ids --reference b.jsonl --featurizer "
     "gpt2/";
-
-constexpr std::int64_t kBootstrapDraws = 200;
 
 struct FeatureSet {
   at::Tensor features;  // (N, D) f32
@@ -145,61 +142,6 @@ Json settings_of(const MauveOptions& options) {
           {"seeds", options.seeds},       {"scaling", options.curve.scaling}};
 }
 
-struct NamedScore {
-  const char* name;
-  double MauveScores::*member;
-};
-
-constexpr NamedScore kScores[] = {{"mauve", &MauveScores::mauve},
-                                  {"frontier_integral", &MauveScores::frontier_integral},
-                                  {"mauve_star", &MauveScores::mauve_star},
-                                  {"frontier_integral_star", &MauveScores::frontier_integral_star}};
-
-void add_estimates(ScoredRun& run, const MauveResult& result, const MauveOptions& options,
-                   const std::string& variant) {
-  const MauveScores error = mauve_standard_error(result.runs.front(), options, kBootstrapDraws);
-  const auto seeds = static_cast<double>(result.runs.size());
-  for (const auto& [name, member] : kScores) {
-    Estimate estimate;
-    estimate.metric = name;
-    estimate.variant = variant;
-    estimate.value = result.mean.*member;
-    estimate.se_data = error.*member;
-    if (result.runs.size() > 1)
-      estimate.se_mc = result.deviation.*member / std::sqrt(seeds);
-    const double half = 1.96 * std::hypot(error.*member, estimate.se_mc.value_or(0));
-    estimate.ci_low = std::max(0.0, estimate.value - half);
-    estimate.ci_high = std::min(1.0, estimate.value + half);
-    estimate.ci_method = "normal, bootstrap of texts and seeds";
-    estimate.n = estimate.n_clusters = std::min(result.n_p, result.n_q);
-    run.estimates.push_back(estimate);
-    if (result.runs.size() < 2)
-      continue;
-    Estimate spread;
-    spread.metric = "seed_deviation";
-    spread.variant = variant.empty() ? name : fmt::format("{} {}", name, variant);
-    spread.value = result.deviation.*member;
-    spread.n = spread.n_clusters = std::ssize(result.runs);
-    run.estimates.push_back(std::move(spread));
-  }
-}
-
-std::vector<MetricDefinition> definitions() {
-  const std::string how = "mean over quantisations";
-  return {
-      {"mauve", "1", "hi", how, "area under the divergence curve of two quantised sets"},
-      {"frontier_integral", "1", "lo", how, "integral of the divergence frontier"},
-      {"mauve_star", "1", "hi", how, "mauve of histograms smoothed by half a count a bin"},
-      {"frontier_integral_star", "1", "lo", how, "frontier_integral of the smoothed histograms"},
-      {"seed_deviation", "1", "none", "over quantisations",
-       "standard deviation of a score between seeds of the quantisation"}};
-}
-
-void log_result(const char* what, const MauveResult& result) {
-  log_info("{}: {} reference and {} other texts, k = {}, {} components", what, result.n_p,
-           result.n_q, result.buckets, result.components);
-}
-
 // Both sets' features, from texts by the featurizer or from files that hold them.
 std::pair<FeatureSet, FeatureSet> read_sets(const ParsedOptions& options, RunSpec& spec,
                                             Json& settings) {
@@ -274,15 +216,11 @@ int score_mauve(const Arguments& args) {
   run.settings["ceiling"] = !options->has("no-ceiling");
   auto [generated, reference] = read_sets(*options, spec, run.settings);
   const MauveInputs inputs{reference.features, generated.features, reference.path, generated.path};
-  const MauveResult result = mauve(inputs, mauve_settings);
-  log_result("compared", result);
-  add_estimates(run, result, mauve_settings, "");
-  if (!options->has("no-ceiling")) {
-    const MauveResult ceiling = mauve_ceiling(inputs, mauve_settings);
-    log_result("ceiling", ceiling);
-    add_estimates(run, ceiling, mauve_settings, "ceiling");
-  }
-  run.definitions = definitions();
+  Measures measures =
+      mauve_measures(inputs, mauve_settings,
+                     options->has("no-ceiling") ? MauveCeiling::kLeaveOut : MauveCeiling::kMeasure);
+  run.estimates = std::move(measures.estimates);
+  run.definitions = std::move(measures.definitions);
   run.rows = std::move(generated.rows);
   run.model_name = generated.path;
   run.task_name = "mauve";

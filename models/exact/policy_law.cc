@@ -205,4 +205,9 @@ std::vector<double> joint_law(const TabularWorld& world) {
   }
 }
 
+MetricDefinition kl_to_joint_definition() {
+  return {"kl_to_joint", "nats", "lo", "enumerated",
+          "KL(joint law of a whole text || law of the sampler's output)"};
+}
+
 }  // namespace dlm

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "harness/base/record.h"
 #include "models/exact/tabular.h"
 #include "models/sampling/reveal_policy.h"
 #include "models/sampling/token_filter.h"
@@ -29,5 +30,8 @@ double kl_divergence(const std::vector<double>& p, const std::vector<double>& q)
 
 // The joint law of a tabular world, V^L probabilities.
 std::vector<double> joint_law(const TabularWorld& world);
+
+// How the divergence of the joint law from that of a sampler's output is stored.
+MetricDefinition kl_to_joint_definition();
 
 }  // namespace dlm

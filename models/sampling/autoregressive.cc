@@ -51,30 +51,56 @@ struct Row {
   Continuation* out;
   RandomStream stream;
   std::vector<std::int64_t> ids;  // prompt and new tokens
-  std::size_t fed = 0;            // ids the cache holds
+  std::size_t begin = 0;          // of the context: what is before has dropped out
+  std::size_t fed = 0;            // ids the cache holds, and those before `begin`
   bool live = true;
 };
 
 class Batch {
  public:
   Batch(const AutoregressiveModel& model, const GenerateOptions& options, std::vector<Row> rows)
-      : model_(model), options_(options), rows_(std::move(rows)) {}
+      : model_(model),
+        options_(options),
+        rules_{options.stop_ids, options.entropy_floor, options.text_stop},
+        rows_(std::move(rows)) {}
 
   void run() {
     for (Row& row : rows_) stop_if_full(row);
     while (true) {
       if (options_.cache == CacheUse::kOff) {
         std::erase_if(rows_, [](const Row& row) { return !row.live; });
-        for (Row& row : rows_) row.fed = 0;
-        cache_.reset();
+        encode_anew();
       }
       if (std::none_of(rows_.begin(), rows_.end(), [](const Row& row) { return row.live; }))
         return;
+      slide();
       advance();
     }
   }
 
  private:
+  void encode_anew() {
+    for (Row& row : rows_) row.fed = row.begin;
+    cache_.reset();
+  }
+
+  // Where a context is full its older half drops out. What is kept has seen it, and keys know their
+  // places, so it is encoded anew; with it all rows, which share the cache.
+  void slide() {
+    const auto limit = static_cast<std::size_t>(model_.info().max_length);
+    if (limit == 0 || options_.past_context == PastContext::kStop)
+      return;
+    bool any = false;
+    for (Row& row : rows_) {
+      if (!row.live || row.ids.size() - row.begin < limit)
+        continue;
+      row.begin = row.ids.size() - std::max<std::size_t>(1, limit / 2);
+      any = true;
+    }
+    if (any)
+      encode_anew();
+  }
+
   // One network pass and one token for every live row.
   void advance() {
     if (!cache_)
@@ -98,7 +124,7 @@ class Batch {
     std::size_t longest = 1;
     for (const Row& row : rows_) {
       const auto left = options_.max_new_tokens - std::ssize(row.out->ids);
-      longest = std::max(longest, row.ids.size() + static_cast<std::size_t>(left));
+      longest = std::max(longest, row.ids.size() - row.begin + static_cast<std::size_t>(left));
     }
     const std::int64_t limit = model_.info().max_length;
     const auto wanted = static_cast<std::int64_t>(longest);
@@ -133,12 +159,14 @@ class Batch {
     row.ids.push_back(token);
     out.ids.push_back(token);
     ++out.nfe;
-    if (std::find(options_.stop_ids.begin(), options_.stop_ids.end(), token) !=
-        options_.stop_ids.end()) {
-      finish(row, FinishReason::kStop);
-    } else {
+    const auto prompt = std::ssize(row.prompt->ids);
+    const auto stop = find_stop(row.ids, prompt, std::ssize(row.ids) - 1, rules_);
+    if (!stop) {
       stop_if_full(row);
+      return;
     }
+    out.ids.resize(static_cast<std::size_t>(stop->length - prompt));
+    finish(row, finish_reason_of(stop->reason));
   }
 
   std::int64_t draw(const Row& row, std::span<const float> logits) const {
@@ -157,7 +185,8 @@ class Batch {
     const std::int64_t limit = model_.info().max_length;
     if (std::ssize(row.out->ids) >= options_.max_new_tokens) {
       finish(row, FinishReason::kLength);
-    } else if (limit > 0 && std::ssize(row.ids) >= limit) {
+    } else if (limit > 0 && std::ssize(row.ids) >= limit &&
+               options_.past_context == PastContext::kStop) {
       finish(row, FinishReason::kContext);
     }
   }
@@ -169,6 +198,7 @@ class Batch {
 
   const AutoregressiveModel& model_;
   const GenerateOptions& options_;
+  StopRules rules_;
   std::vector<Row> rows_;
   std::unique_ptr<KvCache> cache_;
 };
@@ -185,8 +215,16 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "context";
     case FinishReason::kEntropy:
       return "entropy";
+    case FinishReason::kText:
+      return "text";
   }
   DLM_CHECK(false, "finish reason {}", static_cast<int>(reason));
+}
+
+FinishReason finish_reason_of(Stop stop) {
+  if (stop == Stop::kEntropy)
+    return FinishReason::kEntropy;
+  return stop == Stop::kText ? FinishReason::kText : FinishReason::kStop;
 }
 
 std::vector<Continuation> generate(const AutoregressiveModel& model,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/language_model.h"
+#include "models/sampling/stop_rules.h"
 #include "models/sampling/token_filter.h"
 
 namespace dlm {
@@ -25,10 +26,21 @@ enum class CacheUse {
   kOff,  // each pass computes the whole sequence again: the reference the cache is tested against
 };
 
+// What happens where a text reaches the model's max_length.
+enum class PastContext {
+  kStop,
+  // The oldest drop out of the context: blocks of a BlockDecoder one by one; token by token the
+  // older half of the context, and the rest is encoded anew.
+  kSlide,
+};
+
 struct GenerateOptions {
   std::int64_t max_new_tokens = 128;
   TokenFilter filter = {};
   std::vector<std::int64_t> stop_ids = {};  // a token that ends the text, e.g. the model's eos_id
+  double entropy_floor = 0;                 // as StopRules
+  const TextStop* text_stop = nullptr;
+  PastContext past_context = PastContext::kStop;
   CacheUse cache = CacheUse::kOn;
   std::int64_t batch_size = 8;  // prompts of one network pass; changes no result
   std::uint64_t seed = 1;
@@ -39,10 +51,13 @@ enum class FinishReason {
   kLength,   // max_new_tokens were drawn
   kContext,  // prompt and new tokens together fill the model's max_length
   kEntropy,  // the last tokens repeat themselves (stop_rules.h); they are dropped
+  kText,     // StopRules::text said so
 };
 
-// "stop", "length", "context" or "entropy".
+// "stop", "length", "context", "entropy" or "text".
 std::string_view finish_reason_name(FinishReason reason);
+
+FinishReason finish_reason_of(Stop stop);
 
 struct Continuation {
   std::vector<std::int64_t> ids;  // new tokens only

@@ -133,8 +133,7 @@ void BlockRow::close_block() {
   const auto stop = find_stop(text, out_.prompt_tokens, checked_, context_.options.stop);
   checked_ = end;
   if (stop)
-    finish(stop->reason == Stop::kEntropy ? FinishReason::kEntropy : FinishReason::kStop,
-           stop->length);
+    finish(finish_reason_of(stop->reason), stop->length);
 }
 
 void BlockRow::finish(FinishReason reason, std::int64_t length) {

@@ -110,12 +110,6 @@ struct SamplerHooks {
   StepChoice* choice = nullptr;
 };
 
-// What happens where a text reaches the model's max_length.
-enum class PastContext {
-  kStop,
-  kSlide,  // the oldest blocks drop out of the context (BlockDecoder)
-};
-
 struct BlockSampleOptions {
   std::int64_t block_size = 0;  // L'; 0 = the model's
   std::int64_t max_new_tokens = 128;

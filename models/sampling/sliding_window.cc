@@ -23,7 +23,7 @@ void append_window(const BlockSample& window, const StopRules& rules, std::int64
   const auto stop = find_stop(text.ids, text.prompt_tokens, before, rules);
   if (!stop)
     return;
-  text.finish = stop->reason == Stop::kEntropy ? FinishReason::kEntropy : FinishReason::kStop;
+  text.finish = finish_reason_of(stop->reason);
   text.ids.resize(static_cast<std::size_t>(stop->length));
 }
 

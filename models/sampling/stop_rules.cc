@@ -31,6 +31,9 @@ std::optional<StopPoint> find_stop(std::span<const std::int64_t> ids, std::int64
     if (std::find(rules.stop_ids.begin(), rules.stop_ids.end(), id) != rules.stop_ids.end())
       return StopPoint{Stop::kStopId, i + 1};
   }
+  if (rules.text != nullptr && length > prompt &&
+      rules.text->is_over(ids.subspan(static_cast<std::size_t>(prompt))))
+    return StopPoint{Stop::kText, length};
   return std::nullopt;
 }
 

@@ -13,16 +13,26 @@ namespace dlm {
 // kuleshov-group/bd3lms metrics.py.
 double unigram_entropy(std::span<const std::int64_t> ids);
 
+// Ends a text by what it says (its stop strings, say). Asked from many threads at once.
+class TextStop {
+ public:
+  virtual ~TextStop() = default;
+
+  // `fresh`: the new tokens so far.
+  virtual bool is_over(std::span<const std::int64_t> fresh) const = 0;
+};
+
 struct StopRules {
   std::vector<std::int64_t> stop_ids = {};  // the text ends with the first of these that is written
   // The text ends where the unigram entropy of its last 256 tokens falls below this many nats, and
   // those tokens are dropped; 0 = off. Source: bd3lms diffusion.py _check_stop_conds (4.0).
   double entropy_floor = 0;
+  const TextStop* text = nullptr;  // asked last; all that is written so far stays
 };
 
 inline constexpr std::int64_t kEntropyWindow = 256;
 
-enum class Stop { kStopId, kEntropy };
+enum class Stop { kStopId, kEntropy, kText };
 
 struct StopPoint {
   Stop reason = Stop::kStopId;

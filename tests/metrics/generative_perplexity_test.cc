@@ -66,6 +66,24 @@ TEST(JudgeWindows, ScoreEveryTokenButTheFirstOnce) {
   }
 }
 
+TEST(JudgeWindows, ScoreTheFirstTokenTooWhereTheJudgeHasItsLaw) {
+  for (std::int64_t length = 0; length < 40; ++length) {
+    JudgeOptions options = options_of(EosConvention::kClean, 8, 3);
+    options.scores_first = true;
+    std::int64_t scored = 0;
+    for (const auto& one : judge_windows(rising(length), options)) {
+      EXPECT_EQ(one.window.first_scored, scored == 0 ? 0 : one.window.first_scored);
+      scored += std::ssize(one.counted);
+    }
+    EXPECT_EQ(scored, length);
+    options.convention = EosConvention::kBd3lms;  // never scores it
+    scored = 0;
+    for (const auto& one : judge_windows(rising(length), options))
+      scored += std::ssize(one.counted);
+    EXPECT_EQ(scored, std::max<std::int64_t>(0, length - 1));
+  }
+}
+
 TEST(JudgeWindows, ConventionsDifferInTheEosTargetsTheyCount) {
   const Ids ids{kEos, 1, kEos, 2, kEos, 3};
   const auto counted = [&](EosConvention convention, std::span<const std::int64_t> text) {

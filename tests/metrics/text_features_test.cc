@@ -49,6 +49,29 @@ TEST(TextFeaturesGolden, AgreeWithTheOriginalAtEveryBatchSize) {
   }
 }
 
+TEST(TextFeatures, OfIdsAloneAreOneHotPositionsAndSharesOfPairs) {
+  const std::vector<Ids> texts{{0, 2, 2}, {1, 1, 0}};
+  const at::Tensor positions = position_features(texts, 3);
+  ASSERT_EQ(positions.sizes(), (std::vector<std::int64_t>{2, 9}));
+  const std::vector<float> ones{1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 0};
+  const float* data = positions.const_data_ptr<float>();
+  EXPECT_EQ(std::vector<float>(data, data + 18), ones);
+  const at::Tensor pairs = pair_features(texts, 3);
+  const std::vector<float> shares{0, 0, .5F, 0, 0, 0, 0, 0, .5F, 0, 0, 0, .5F, .5F, 0, 0, 0, 0};
+  data = pairs.const_data_ptr<float>();
+  EXPECT_EQ(std::vector<float>(data, data + 18), shares);
+}
+
+TEST(TextFeatures, OfIdsAloneRefuseWhatTheyCannotHold) {
+  const std::vector<Ids> uneven{{0, 1}, {1}}, outside{{0, 3}}, longest{Ids(30000, 1)};
+  EXPECT_THROW(position_features(uneven, 3), ConfigError);
+  EXPECT_THROW(position_features(outside, 3), ConfigError);
+  EXPECT_THROW(position_features(longest, 3), ConfigError);
+  EXPECT_THROW(pair_features(outside, 3), ConfigError);
+  EXPECT_THROW(pair_features(outside, 257), ConfigError);
+  EXPECT_EQ(pair_features(uneven, 3).size(0), 2);
+}
+
 TEST(TextFeaturesGolden, RefuseWhatHasNoLastToken) {
   DLM_REQUIRE_DATA("fixtures/gpt2_tiny");
   const Fixture fixture = load_fixture();

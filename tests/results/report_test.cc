@@ -174,13 +174,13 @@ TEST(ExportRows, GivesRowsMetricsAndRuns) {
       render(export_rows(*s.store, std::span(s.runs).first(1), "examples"), "csv"),
       "run_id,doc_id,rep,doc_sha,cluster,score,nll,nll_m2,n_mc,n_tok,n_bytes,n_words,prompt_tok,"
       "canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,cached_positions,flops,wall_ns,"
-      "exec_status,output\n" +
+      "exec_status,margin,output\n" +
           s.runs[0] +
           ",doc-0,0,sha-0,\"\",,6.25,0.5,2,300,500,80,1,0,0,2,60,1000,900,50,1000000000,250000000,"
-          "\"\",\"some, text\"\n" +
+          "\"\",,\"some, text\"\n" +
           s.runs[0] +
           ",doc-1,1,sha-1,cluster-1,0.25,6.25,0.5,2,300,501,80,1,0,0,2,60,1000,900,50,1000000000,"
-          "250000000,passed,\"some, text\"\n");
+          "250000000,passed,,\"some, text\"\n");
   const Table metrics = export_rows(*s.store, s.runs, "metrics");
   EXPECT_EQ(metrics.rows.size(), 4U);
   EXPECT_EQ(metrics.columns[1].name, "metric");

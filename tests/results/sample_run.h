@@ -62,6 +62,8 @@ inline ExampleRow sample_row(std::int64_t i) {
   if (i % 3 == 1)
     row.score = draw.uniform(0, 3);
   row.exec_status = i % 3 == 1 ? "passed" : "";
+  if (i % 3 == 2)
+    row.margin = draw.uniform(0, 4);
   row.output = i % 4 == 0 ? "" : fmt::format("text {} of the model", i % 5);
   return row;
 }
@@ -79,8 +81,9 @@ inline std::string row_bits(const ExampleRow& row) {
                      row.doc_sha, row.cluster, row.nll, row.tokens, row.bytes, row.words,
                      row.prompt_tokens, row.special_tokens, c.passes, c.positions, c.head_rows,
                      c.cached_positions, c.flops, row.wall_ns, row.output) +
-         fmt::format("|{:a}|{}|{}|{}|{:a}|{}", row.nll_m2, row.n_mc, row.canvas_tokens,
-                     row.kept_tokens, row.score.value_or(-1), row.exec_status);
+         fmt::format("|{:a}|{}|{}|{}|{:a}|{}|{:a}", row.nll_m2, row.n_mc, row.canvas_tokens,
+                     row.kept_tokens, row.score.value_or(-1), row.exec_status,
+                     row.margin.value_or(-1));
 }
 
 inline std::vector<std::string> rows_bits(const std::vector<ExampleRow>& rows) {

@@ -132,6 +132,78 @@ TEST(Generate, StopsWhereTheContextIsFull) {
   EXPECT_EQ(finish_reason_name(results[0].finish), "context");
 }
 
+// The context is what the last slide left: its argmax path, followed by hand.
+TEST(Generate, SlidesOnWithTheYoungerHalfOfAFullContext) {
+  const auto world = make_exact_world("exact:tabular?v=3&l=6&seed=5");
+  const std::vector<Prompt> prompts = {{.ids = {0, 1, 2, 0}}, {.ids = {0, 1, 2, 0, 1, 2}}, {}};
+  GenerateOptions options{.max_new_tokens = 40,
+                          .filter = {.temperature = 0},
+                          .past_context = PastContext::kSlide,
+                          .batch_size = 3};
+  const auto results = generate(*world, prompts, options);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    Ids context = prompts[i].ids;
+    ASSERT_EQ(results[i].ids.size(), 40U);
+    EXPECT_EQ(results[i].finish, FinishReason::kLength);
+    for (const std::int64_t token : results[i].ids) {
+      if (context.size() == 6)
+        context.erase(context.begin(), context.begin() + 3);
+      const auto law = world->next_law(context);
+      EXPECT_EQ(token, std::max_element(law.begin(), law.end()) - law.begin());
+      context.push_back(token);
+    }
+  }
+}
+
+TEST(Generate, SlidingTextDoesNotDependOnBatchOrCache) {
+  const auto world = make_exact_world("exact:tabular?v=3&l=6&seed=5");
+  std::vector<Prompt> prompts;
+  for (std::uint64_t i = 0; i < 9; ++i)
+    prompts.push_back({world->draw(3, i, 1 + static_cast<std::int64_t>(i % 6)), i, 0});
+  GenerateOptions options{
+      .max_new_tokens = 50, .past_context = PastContext::kSlide, .batch_size = 1};
+  const auto reference = generate(*world, prompts, options);
+  for (CacheUse cache : {CacheUse::kOn, CacheUse::kOff}) {
+    for (std::int64_t batch_size : {1, 4, 16}) {
+      options.cache = cache;
+      options.batch_size = batch_size;
+      const auto results = generate(*world, prompts, options);
+      for (std::size_t i = 0; i < prompts.size(); ++i) expect_same(results[i], reference[i]);
+    }
+  }
+}
+
+TEST(Generate, EndsATextThatRepeatsItself) {
+  const auto world = make_exact_world("exact:markov?v=4&seed=3");
+  const std::vector<Prompt> prompts = {{.ids = {1, 2}}};
+  const auto results = generate(*world, prompts,
+                                {.max_new_tokens = 600,
+                                 .filter = {.temperature = 0},  // an argmax path is a cycle
+                                 .entropy_floor = 1.386});      // a little less than ln 4
+  EXPECT_EQ(results[0].finish, FinishReason::kEntropy);
+  EXPECT_EQ(results[0].ids.size(), 0U);  // the last 256 of 257 are dropped, the prompt never
+  EXPECT_EQ(results[0].nfe, 255);
+}
+
+class EndsAtThirdZero final : public TextStop {
+ public:
+  bool is_over(std::span<const std::int64_t> fresh) const override {
+    return std::count(fresh.begin(), fresh.end(), 0) == 3;
+  }
+};
+
+TEST(Generate, ATextStopSeesTheNewTokensOnly) {
+  const auto world = make_exact_world("exact:markov?v=3&seed=3&concentration=5");
+  const EndsAtThirdZero stop;
+  const std::vector<Prompt> prompts = {{.ids = {0, 0, 0, 0}}, {.ids = {1}, .example = 1}};
+  for (const Continuation& result :
+       generate(*world, prompts, {.max_new_tokens = 200, .text_stop = &stop})) {
+    EXPECT_EQ(result.finish, FinishReason::kText);
+    EXPECT_EQ(result.ids.back(), 0);
+    EXPECT_EQ(std::count(result.ids.begin(), result.ids.end(), 0), 3);
+  }
+}
+
 TEST(Generate, NothingToDoCostsNoPass) {
   const auto world = make_exact_world("exact:tabular?v=3&l=6");
   const std::vector<Prompt> prompts = {{.ids = {0, 1}}};

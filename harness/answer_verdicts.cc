@@ -1,0 +1,134 @@
+#include "harness/answer_verdicts.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/base/error.h"
+#include "harness/data_root.h"
+#include "harness/scorers/answers.h"
+#include "harness/scorers/code_judging.h"
+#include "metrics/pass_at_k.h"
+
+namespace dlm {
+namespace {
+
+std::size_t place_of(const Task& task, const ExampleRow& row) {
+  const auto place = task.find_id(row.doc_id);
+  DLM_CHECK(place.has_value(), "no document {}", row.doc_id);
+  return *place;
+}
+
+class ExtractorVerdicts final : public AnswerVerdicts {
+ public:
+  ExtractorVerdicts(const AnswerSpec& spec, const Task& task) : task_(task) {
+    options_.primary = spec.extractor.empty() ? task.definition().primary : spec.extractor;
+    if (spec.samples > 1)
+      options_.majority = {spec.samples};
+    std::vector<std::string> known;
+    for (const ExtractorForm& form : task.definition().extractors) known.push_back(form.name);
+    if (std::find(known.begin(), known.end(), options_.primary) == known.end())
+      throw unknown_name("extractor", options_.primary, known);
+  }
+
+  void judge(std::span<ExampleRow> rows) override {
+    for (ExampleRow& row : rows) {
+      const std::string& reference = task_.documents()[place_of(task_, row)].reference;
+      for (const Verdict& verdict : task_.judge(row.output, reference)) {
+        if (verdict.extractor == options_.primary)
+          row.score = verdict.correct ? 1 : 0;
+      }
+    }
+  }
+
+  Measures measures(std::span<const ExampleRow> rows) override {
+    std::vector<AnswerText> texts;
+    for (const ExampleRow& row : rows) {
+      const std::size_t place = place_of(task_, row);
+      texts.push_back({place, row.rep, row.output, task_.documents()[place].reference, {}});
+    }
+    ScoredAnswers scored = score_answers(task_, texts, options_);
+    return {std::move(scored.estimates), std::move(scored.definitions)};
+  }
+
+  Json identity() const override { return {{"extractor", options_.primary}}; }
+
+ private:
+  const Task& task_;
+  AnswerOptions options_;
+};
+
+class ProgramVerdicts final : public AnswerVerdicts {
+ public:
+  ProgramVerdicts(const AnswerSpec& spec, const Task& task) : sandbox_(SandboxOptions()) {
+    const TaskDefinition& definition = task.definition();
+    const std::string path = data_root() + "/" + definition.data.path;
+    has_sanitiser_ = definition.id.starts_with("humaneval");
+    if (!has_sanitiser_ && !definition.id.starts_with("mbpp"))
+      throw ConfigError("task", definition.id, "humaneval or mbpp: their programs can be run");
+    problems_ = has_sanitiser_ ? read_humaneval(path) : read_mbpp(path);
+    for (const CodeProblem& problem : problems_) by_id_[problem.id] = &problem;
+    const std::set<std::int64_t> ks{1, spec.samples};
+    ks_ = {ks.begin(), ks.end()};
+  }
+
+  void judge(std::span<ExampleRow> rows) override {
+    const CodeScores scores = score_attempts(sandbox_, attempts_of(rows), {Sanitising::kOff, {1}});
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i].score = scores.rows[i].score;
+      rows[i].exec_status = scores.rows[i].exec_status;
+    }
+  }
+
+  Measures measures(std::span<const ExampleRow> rows) override {
+    Measures measures;
+    const PassAtK pass({ks_, ""});
+    const ExecShare shares;
+    measures.add(pass.compute(rows), pass.definitions());
+    measures.add(shares.compute(rows), shares.definitions());
+    if (has_sanitiser_) {
+      CodeScores sanitised = score_attempts(sandbox_, attempts_of(rows), {Sanitising::kOn, ks_});
+      measures.add(std::move(sanitised.estimates), {});
+    }
+    return measures;
+  }
+
+  Json identity() const override {
+    return {{"sandbox", parse_json(sandbox_.settings_json(), "sandbox")}};
+  }
+
+ private:
+  std::vector<CodeAttempt> attempts_of(std::span<const ExampleRow> rows) const {
+    std::vector<CodeAttempt> attempts;
+    for (const ExampleRow& row : rows) {
+      const auto problem = by_id_.find(row.doc_id);
+      DLM_CHECK(problem != by_id_.end(), "no problem {}", row.doc_id);
+      attempts.push_back({{problem->second, problem->second->prompt, row.output}, row.rep, {}});
+    }
+    return attempts;
+  }
+
+  Sandbox sandbox_;
+  std::vector<CodeProblem> problems_;
+  std::map<std::string, const CodeProblem*> by_id_;
+  bool has_sanitiser_ = false;
+  std::vector<std::int64_t> ks_;
+};
+
+}  // namespace
+
+std::unique_ptr<AnswerVerdicts> make_answer_verdicts(const AnswerSpec& spec, const Task& task) {
+  const auto& extractors = task.definition().extractors;
+  const bool runs_programs =
+      std::any_of(extractors.begin(), extractors.end(),
+                  [](const ExtractorForm& form) { return form.judge == JudgeKind::kExecution; });
+  if (runs_programs)
+    return std::make_unique<ProgramVerdicts>(spec, task);
+  return std::make_unique<ExtractorVerdicts>(spec, task);
+}
+
+}  // namespace dlm

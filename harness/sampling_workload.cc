@@ -1,0 +1,281 @@
+#include "harness/sampling_workload.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <numeric>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/answer_task.h"
+#include "harness/base/error.h"
+#include "harness/base/log.h"
+#include "harness/base/text.h"
+#include "harness/free_text_task.h"
+#include "harness/pass_cost.h"
+#include "harness/progress.h"
+#include "harness/sample_task.h"
+#include "harness/text_sampling.h"
+#include "models/runtime.h"
+#include "tasks/extractor.h"
+
+namespace dlm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Chunk = std::vector<std::size_t>;  // places of the prompts that are handed over together
+
+// Texts that can end early are handed over several batches at a time, so that a place in the batch
+// that becomes free finds another text.
+constexpr std::int64_t kBatchesPerChunk = 4;
+constexpr std::size_t kChunksPerStretch = 8;
+constexpr std::int64_t kWarmUpTokens = 2;
+
+// Chunks are a function of prompts and batch size alone, so a resumed run makes the same passes.
+std::vector<Chunk> make_chunks(const SampleTask& task, const RunSpec& spec) {
+  const std::span<const SamplePrompt> prompts = task.prompts();
+  const std::int64_t batches = task.has_fixed_length() ? 1 : kBatchesPerChunk;
+  const auto size = static_cast<std::size_t>(spec.batch_size * batches);
+  std::vector<std::size_t> order(prompts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const std::size_t stretch = size * kChunksPerStretch;
+  // Like lengths side by side, but for a run that stops early: it takes the prompts in their order.
+  for (std::size_t first = 0; spec.estimator.target_ci == 0 && first < order.size();
+       first += stretch) {
+    const auto begin = order.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end =
+        order.begin() + static_cast<std::ptrdiff_t>(std::min(first + stretch, order.size()));
+    std::stable_sort(begin, end, [&](std::size_t a, std::size_t b) {
+      return prompts[a].prompt.ids.size() > prompts[b].prompt.ids.size();
+    });
+  }
+  std::vector<Chunk> chunks;
+  for (std::size_t first = 0; first < order.size(); first += size) {
+    chunks.emplace_back(
+        order.begin() + static_cast<std::ptrdiff_t>(first),
+        order.begin() + static_cast<std::ptrdiff_t>(std::min(first + size, order.size())));
+  }
+  return chunks;
+}
+
+using RowName = std::pair<std::string, std::int64_t>;  // document and sample
+
+class SamplingWorkload final : public Workload {
+ public:
+  SamplingWorkload(RunSpec spec, const LoadedModel& model, std::unique_ptr<SampleTask> task)
+      : spec_(std::move(spec)), model_(model), task_(std::move(task)) {
+    check_sampling(spec_, model_, task_->ending());  // what does not fit ends it here
+  }
+
+  const TaskIdentity& task() const override { return task_->identity(); }
+
+  SpecPart settings() const override { return SpecPart::kSample; }
+
+  Json identity() const override { return task_->run_identity(); }
+
+  std::string plan_text() const override {
+    std::int64_t prompt_tokens = 0;
+    for (const SamplePrompt& one : task_->prompts()) prompt_tokens += std::ssize(one.prompt.ids);
+    const auto texts = std::ssize(task_->prompts());
+    return fmt::format("texts {}  tokens {}{}\n  {} prompt tokens; {} texts at a time", texts,
+                       task_->has_fixed_length() ? "" : "at most ",
+                       texts * task_->ending().max_new_tokens, prompt_tokens, spec_.batch_size);
+  }
+
+  void measure(Store& store, const std::string& run_id) override;
+
+  Measures estimate(Store& store, const std::string& run_id) override {
+    return task_->measures(store.rows(run_id), store);
+  }
+
+ private:
+  RowName name_of(std::size_t place) const {
+    return {task_->prompts()[place].doc_id, task_->prompts()[place].rep};
+  }
+
+  std::vector<Prompt> prompts_of(const Chunk& chunk) const;
+  std::set<RowName> recall(const std::vector<Chunk>& chunks, std::span<const ExampleRow> stored,
+                           LiveEstimate& live) const;
+  void warm_up(const Chunk& chunk) const;
+  std::vector<ExampleRow> rows_of(const Chunk& chunk) const;
+  ExampleRow row_of(const SamplePrompt& prompt, const SampledText& text) const;
+  std::int64_t tokens_of(std::span<const std::int64_t> ids, std::size_t length) const;
+  void put_text(const SampledText& text, const Prompt& prompt, ExampleRow& row) const;
+
+  RunSpec spec_;
+  const LoadedModel& model_;
+  std::unique_ptr<SampleTask> task_;
+};
+
+std::vector<Prompt> SamplingWorkload::prompts_of(const Chunk& chunk) const {
+  std::vector<Prompt> prompts;
+  for (const std::size_t place : chunk) prompts.push_back(task_->prompts()[place].prompt);
+  return prompts;
+}
+
+// A short text for each place of a batch, a block in one step: weights are in memory and threads
+// awake before anything is timed.
+void SamplingWorkload::warm_up(const Chunk& chunk) const {
+  RunSpec spec = spec_;
+  TextEnding ending = task_->ending();
+  std::vector<Prompt> prompts = prompts_of(chunk);
+  prompts.resize(std::min(prompts.size(), static_cast<std::size_t>(spec_.batch_size)));
+  if (is_autoregressive(spec, model_)) {
+    ending.max_new_tokens = std::min(ending.max_new_tokens, kWarmUpTokens);
+  } else if (spec.sampler.name == "analytic") {
+    spec.sampler.steps = 1;
+  } else {
+    const std::int64_t size =
+        spec.block_size > 0 ? spec.block_size : model_.denoiser->trained_block_size();
+    spec.sampler = SamplerSpec();
+    spec.sampler.name = "random";
+    spec.sampler.tokens_per_step = size;
+    ending.max_new_tokens = std::min(ending.max_new_tokens, size);
+  }
+  spec.sampler.entropy_restarts = 0;
+  (void)sample_texts(spec, model_, prompts, ending);
+}
+
+// The text that counts: without the token that ended it. What the prompt's own text would swallow
+// (a decoder's leading space) is told by decoding both.
+void SamplingWorkload::put_text(const SampledText& text, const Prompt& prompt,
+                                ExampleRow& row) const {
+  std::span<const std::int64_t> kept(text.fresh);
+  if (text.finish == FinishReason::kStop && !kept.empty()) {
+    kept = kept.first(kept.size() - 1);
+    row.special_tokens = 1;
+  }
+  row.kept_tokens = std::ssize(kept);
+  if (model_.tokenizer == nullptr) {
+    row.output = fmt::format("{}", fmt::join(kept, " "));
+    return;
+  }
+  std::vector<std::int64_t> whole = prompt.ids;
+  whole.insert(whole.end(), kept.begin(), kept.end());
+  const std::string before = model_.tokenizer->decode(prompt.ids);
+  std::string all = model_.tokenizer->decode(whole);
+  row.output = all.starts_with(before) ? all.substr(before.size()) : model_.tokenizer->decode(kept);
+  const std::size_t length = cut_at_stops(row.output, task_->ending().stop_strings).size();
+  if (length < row.output.size()) {
+    row.output.resize(length);
+    row.kept_tokens = tokens_of(kept, length);
+  }
+  row.bytes = std::ssize(row.output);
+  row.words = count_words(row.output);
+}
+
+// The fewest tokens whose text has `length` bytes.
+std::int64_t SamplingWorkload::tokens_of(std::span<const std::int64_t> ids,
+                                         std::size_t length) const {
+  while (!ids.empty() && model_.tokenizer->decode(ids.first(ids.size() - 1)).size() >= length)
+    ids = ids.first(ids.size() - 1);
+  return std::ssize(ids);
+}
+
+ExampleRow SamplingWorkload::row_of(const SamplePrompt& prompt, const SampledText& text) const {
+  ExampleRow row;
+  row.doc_id = prompt.doc_id;
+  row.rep = prompt.rep;
+  row.doc_sha = prompt.doc_sha;
+  row.cluster = prompt.cluster;
+  row.prompt_tokens = std::ssize(prompt.prompt.ids);
+  row.canvas_tokens = text.canvas;
+  row.counts.passes = text.nfe;
+  row.margin = text.margin;
+  put_text(text, prompt.prompt, row);
+  return row;
+}
+
+std::vector<ExampleRow> SamplingWorkload::rows_of(const Chunk& chunk) const {
+  const std::vector<Prompt> prompts = prompts_of(chunk);
+  const PassCounts before = pass_counts(model_);
+  const auto start = Clock::now();
+  const std::vector<SampledText> texts = sample_texts(spec_, model_, prompts, task_->ending());
+  synchronise(spec_.device);
+  const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+  const PassCounts counts = pass_counts(model_) - before;
+  std::int64_t passes = 0;
+  for (const SampledText& text : texts) passes += text.nfe + 1;
+  PassCost cost(counts, wall.count(), passes);
+  std::vector<ExampleRow> rows;
+  for (std::size_t i = 0; i < chunk.size(); ++i) {
+    rows.push_back(row_of(task_->prompts()[chunk[i]], texts[i]));
+    cost.take_share(texts[i].nfe + 1, rows.back());
+  }
+  return rows;
+}
+
+// What an earlier process stored, in the order in which it was made: a stopping rule that watches
+// sees the same.
+std::set<RowName> SamplingWorkload::recall(const std::vector<Chunk>& chunks,
+                                           std::span<const ExampleRow> stored,
+                                           LiveEstimate& live) const {
+  std::map<RowName, const ExampleRow*> rows;
+  for (const ExampleRow& row : stored) rows[{row.doc_id, row.rep}] = &row;
+  std::set<RowName> done;
+  for (const Chunk& chunk : chunks) {
+    for (const std::size_t place : chunk) {
+      const auto found = rows.find(name_of(place));
+      if (found == rows.end())
+        continue;
+      done.insert(found->first);
+      live.add(*found->second);
+    }
+  }
+  return done;
+}
+
+void SamplingWorkload::measure(Store& store, const std::string& run_id) {
+  const std::vector<Chunk> chunks = make_chunks(*task_, spec_);
+  const std::unique_ptr<LiveEstimate> live = task_->live();
+  const std::vector<ExampleRow> stored = store.rows(run_id);
+  const std::set<RowName> done = recall(chunks, stored, *live);
+  double tokens = 0;
+  for (const ExampleRow& row : stored) tokens += static_cast<double>(row.canvas_tokens);
+  if (!done.empty())
+    log_info("resuming {}: {} of {} texts are stored", run_id, done.size(),
+             task_->prompts().size());
+  const std::int64_t most = std::ssize(task_->prompts()) * task_->ending().max_new_tokens;
+  Progress progress(fmt::format("{} on {}", model_.name, task_->identity().name), "tokens", tokens,
+                    static_cast<double>(most));
+  bool is_warm = false;
+  for (const Chunk& chunk : chunks) {
+    if (live->is_met())
+      break;
+    if (std::all_of(chunk.begin(), chunk.end(),
+                    [&](std::size_t place) { return done.contains(name_of(place)); }))
+      continue;
+    if (!std::exchange(is_warm, true))
+      warm_up(chunk);
+    std::vector<ExampleRow> rows = rows_of(chunk);
+    task_->judge(rows);
+    std::size_t kept = 0;
+    while (kept < rows.size() && !live->is_met()) {
+      live->add(rows[kept]);
+      tokens += static_cast<double>(rows[kept++].canvas_tokens);
+    }
+    store.add_rows(run_id, std::span(rows).first(kept));
+    progress.update(tokens, live->note());
+  }
+}
+
+}  // namespace
+
+bool is_sampling_task(std::string_view task) {
+  return is_free_text_task(task) || is_answer_task(task);
+}
+
+std::unique_ptr<Workload> make_sampling_workload(const RunSpec& spec, const LoadedModel& model,
+                                                 ModelCache& models) {
+  if (is_answer_task(spec.task))
+    return std::make_unique<SamplingWorkload>(spec, model, make_answer_task(spec, model));
+  FreeTextRun run = make_free_text_run(spec, model, models);
+  return std::make_unique<SamplingWorkload>(run.spec, model, std::move(run.task));
+}
+
+}  // namespace dlm

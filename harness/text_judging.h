@@ -1,0 +1,52 @@
+// Texts under a judge: what `score genppl` and a generating run share. What a judge said of a text
+// is kept in the store by content, so a text is judged once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/base/json.h"
+#include "metrics/generative_perplexity.h"
+#include "models/factory.h"
+#include "results/store.h"
+
+namespace dlm {
+
+struct JudgeChoice {
+  std::string convention = "clean";
+  std::int64_t window = 0;  // 0 = the judge's longest, at most 1024
+  std::int64_t stride = 0;  // 0 = half a window
+};
+
+// Throws ConfigError for a window above the judge's longest, and for a judge that is not
+// autoregressive.
+JudgeOptions judge_options(const JudgeChoice& choice, const LoadedModel& judge);
+
+// A text's ids as the judge is given them: BOS in front where the convention conditions on it.
+std::vector<std::int64_t> judged_ids(std::vector<std::int64_t> ids, const LoadedModel& judge,
+                                     const JudgeOptions& options);
+
+// The ids without BOS and end-of-text tokens.
+std::vector<std::int64_t> without_special(const std::vector<std::int64_t>& ids,
+                                          const LoadedModel& judge);
+
+// What decides the number that a judge gives a text, beside its ids.
+Json judge_identity(const LoadedModel& judge, const JudgeOptions& options);
+
+enum class KnownVerdicts { kUse, kIgnore };
+
+struct JudgeWork {
+  const LoadedModel& judge;
+  JudgeOptions options;
+  std::int64_t batch_size = 8;
+  KnownVerdicts known = KnownVerdicts::kUse;
+};
+
+// Judges all texts but those whose verdict the store keeps, a stretch at a time, and keeps the
+// verdicts there.
+std::vector<JudgedText> judge_all(const JudgeWork& work,
+                                  const std::vector<std::vector<std::int64_t>>& texts,
+                                  Store& store);
+
+}  // namespace dlm

@@ -1,0 +1,72 @@
+// Text from any model by a run's sampler settings: the one place where settings become the options
+// of a sampler. `generate` prints what comes back, a generating run stores and measures it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/base/spec.h"
+#include "models/factory.h"
+#include "models/sampling/autoregressive.h"
+#include "models/sampling/reveal_policy.h"
+#include "models/sampling/token_filter.h"
+
+namespace dlm {
+
+// A prompt's text, and what it cost.
+struct SampledText {
+  std::vector<std::int64_t> all;    // prompt, its hidden tokens filled in, and new tokens
+  std::vector<std::int64_t> fresh;  // new tokens; a stop id is the last of them
+  FinishReason finish = FinishReason::kLength;
+  std::int64_t nfe = 0;          // passes this text took part in, those of rejected tries included
+  std::int64_t canvas = 0;       // tokens drawn, the same; those after the end included
+  std::optional<double> margin;  // of the closest decision (BlockSample::margin), where recorded
+};
+
+// Where a text ends.
+struct TextEnding {
+  std::int64_t max_new_tokens = kDefaultNewTokens;
+  std::vector<std::int64_t> stop_ids = {};
+  std::vector<std::string> stop_strings = {};  // over at the first; it stays in the text
+};
+
+// Whether the text is written token by token: as asked, else what the model is made for. Throws
+// ConfigError for a sampler that the model does not have.
+bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded);
+
+TokenFilter token_filter(const SamplerSpec& sampler);
+
+// What a step reveals, by the settings that all block samplers have; `automatic` is the sampler
+// where the name is "auto".
+RevealOptions reveal_options(const SamplerSpec& sampler,
+                             const std::string& automatic = "first_hitting");
+
+// The end-of-text token where the settings stop at one. Throws ConfigError where they ask for it
+// and there is none.
+std::vector<std::int64_t> stop_ids(const SamplerSpec& sampler, const LoadedModel& loaded);
+
+// A text as a prompt of the model: BOS first where its tokenizer adds one, BOS alone for an empty
+// text (nothing without a tokenizer). Throws ConfigError for text without a tokenizer, and for an
+// empty one where there is no BOS.
+std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::string& text);
+
+// The same for text that a chat template has rendered, with its special tokens spelled out.
+std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const std::string& text);
+
+// Continues every prompt; result[i] belongs to prompts[i]. A text that falls below
+// sampler.entropy_floor is begun anew sampler.entropy_restarts times, with the draws of replicate +
+// try * 2^32. Throws ConfigError for settings that the model does not take; Error for a text that
+// was rejected at every try.
+std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
+                                      std::span<const Prompt> prompts, const TextEnding& ending);
+
+// Throws ConfigError for settings that sample_texts would refuse whatever the prompts are.
+void check_sampling(const RunSpec& spec, const LoadedModel& loaded, const TextEnding& ending);
+
+// Everything counted on the model so far, in either of its forms.
+PassCounts pass_counts(const LoadedModel& loaded);
+
+}  // namespace dlm
