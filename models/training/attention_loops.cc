@@ -90,11 +90,23 @@ Panels panels_of(const AttentionTask& task) {
   return p;
 }
 
-// One head's row, rotated by its position unless `sin` is null, times `factor`; to whole vectors.
+// How a head's row is read: rotated where there are angles, times a factor.
+struct RowForm {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  float factor = 1;
+};
+
+DLM_INLINE RowForm rotated_form(const AttentionTask& task, std::int64_t position, float factor) {
+  const std::int64_t first = position * (task.head_dim / 2);
+  return {task.cos + first, task.sin + first, factor};
+}
+
+// One head's row, to whole vectors.
 template <class T>
-DLM_INLINE void load_row(const T* from, std::int64_t dim, const float* cos, const float* sin,
-                         float factor, float* to) {
+DLM_INLINE void load_row(const T* from, std::int64_t dim, const RowForm& form, float* to) {
   const std::int64_t half = dim / 2;
+  const auto [cos, sin, factor] = form;
   if (sin == nullptr) {
 #pragma omp simd
     for (std::int64_t i = 0; i < dim; ++i) to[i] = wide(from[i]) * factor;
@@ -111,10 +123,10 @@ DLM_INLINE void load_row(const T* from, std::int64_t dim, const float* cos, cons
 }
 
 // The gradient of what load_row read, from that of what it wrote.
-template <class T>
-DLM_INLINE void store_row(const float* from, std::int64_t dim, const float* cos, const float* sin,
-                          float factor, bool adds, T* to) {
+template <bool kAdds, class T>
+DLM_INLINE void store_row(const float* from, std::int64_t dim, const RowForm& form, T* to) {
   const std::int64_t half = dim / 2;
+  const auto [cos, sin, factor] = form;
 #pragma omp simd
   for (std::int64_t i = 0; i < half; ++i) {
     const float a = from[i] * factor;
@@ -125,8 +137,8 @@ DLM_INLINE void store_row(const float* from, std::int64_t dim, const float* cos,
       low = a * cos[i] + b * sin[i];
       high = b * cos[i] - a * sin[i];
     }
-    put(to[i], adds ? wide(to[i]) + low : low);
-    put(to[half + i], adds ? wide(to[half + i]) + high : high);
+    put(to[i], kAdds ? wide(to[i]) + low : low);
+    put(to[half + i], kAdds ? wide(to[half + i]) + high : high);
   }
 }
 
@@ -142,12 +154,9 @@ DLM_INLINE void load_keys(const AttentionTask& task, const Panels& p) {
     const bool clean = key < task.clean_rows;
     const std::int64_t row = clean ? key : key - task.clean_rows;
     const std::int64_t position = clean ? key : task.noisy_positions[row];
-    const float* cos = task.cos + position * (dim / 2);
-    const float* sin = task.sin + position * (dim / 2);
-    load_row(row_of<T>(clean ? task.clean_k : task.noisy_k, row, task), dim, cos, sin, 1,
-             p.k + key * p.dp);
-    load_row(row_of<T>(clean ? task.clean_v : task.noisy_v, row, task), dim, nullptr, nullptr, 1,
-             p.v + key * p.dp);
+    load_row(row_of<T>(clean ? task.clean_k : task.noisy_k, row, task), dim,
+             rotated_form(task, position, 1), p.k + key * p.dp);
+    load_row(row_of<T>(clean ? task.clean_v : task.noisy_v, row, task), dim, {}, p.v + key * p.dp);
   }
 }
 
@@ -190,39 +199,57 @@ Seen seen_by(const AttentionTask& task, const SeenKeys* rows, std::int64_t count
   return seen;
 }
 
+// Query rows [first, first + rows) of the query tensors, at most kStrip, and what they see.
+struct Strip {
+  const AttentionTask& task;
+  const Panels& p;
+  std::int64_t first = 0;
+  std::int64_t rows = 0;
+  const SeenKeys* seen = nullptr;  // of each row
+  Seen columns;
+
+  std::int64_t line() const { return 2 * p.padded; }  // of scores
+};
+
 // A strip's rows (kStrip, dp) times keys laid across: a product per part of what is seen.
-void across_keys(const Panels& p, const Seen& seen, std::int64_t rows, const float* strip,
-                 const float* across, float* scores) {
-  const std::int64_t line = 2 * p.padded;
-  if (seen.prefix > 0)
-    small_product({strip, p.dp, 1, across, p.padded, scores, line, rows, seen.prefix, p.dp, false});
+void across_keys(const Strip& strip, const float* left, const float* across, float* scores) {
+  const Panels& p = strip.p;
+  const Seen& seen = strip.columns;
+  if (seen.prefix > 0) {
+    small_product({left, p.dp, 1, across, p.padded, scores, strip.line(), strip.rows, seen.prefix,
+                   p.dp, false});
+  }
   if (seen.own_count > 0) {
-    small_product({strip, p.dp, 1, across + seen.own, p.padded, scores + seen.prefix, line, rows,
-                   seen.width - seen.prefix, p.dp, false});
+    small_product({left, p.dp, 1, across + seen.own, p.padded, scores + seen.prefix, strip.line(),
+                   strip.rows, seen.width - seen.prefix, p.dp, false});
   }
 }
 
-// Scores (kStrip, keys seen) times the keys' rows -> strip (kStrip, dp).
-void along_keys(const Panels& p, const Seen& seen, std::int64_t rows, const float* scores,
-                const float* keys, float* strip) {
-  const std::int64_t line = 2 * p.padded;
-  if (seen.visible > 0)
-    small_product({scores, line, 1, keys, p.dp, strip, p.dp, rows, p.dp, seen.visible, false});
+// Scores (kStrip, keys seen) times the keys' rows -> out (kStrip, dp).
+void along_keys(const Strip& strip, const float* scores, const float* keys, float* out) {
+  const std::int64_t dp = strip.p.dp;
+  const Seen& seen = strip.columns;
+  if (seen.visible > 0) {
+    small_product(
+        {scores, strip.line(), 1, keys, dp, out, dp, strip.rows, dp, seen.visible, false});
+  }
   if (seen.own_count > 0) {
-    small_product({scores + seen.prefix, line, 1, keys + seen.own * p.dp, p.dp, strip, p.dp, rows,
-                   p.dp, seen.own_count, seen.visible > 0});
+    small_product({scores + seen.prefix, strip.line(), 1, keys + seen.own * dp, dp, out, dp,
+                   strip.rows, dp, seen.own_count, seen.visible > 0});
   }
 }
 
-// Keys' rows += scores' transpose times the strip.
-void onto_keys(const Panels& p, const Seen& seen, std::int64_t rows, const float* scores,
-               const float* strip, float* keys) {
-  const std::int64_t line = 2 * p.padded;
-  if (seen.visible > 0)
-    small_product({scores, 1, line, strip, p.dp, keys, p.dp, seen.visible, p.dp, rows, true});
+// Keys' rows += scores' transpose times the strip's rows.
+void onto_keys(const Strip& strip, const float* scores, const float* right, float* keys) {
+  const std::int64_t dp = strip.p.dp;
+  const Seen& seen = strip.columns;
+  if (seen.visible > 0) {
+    small_product(
+        {scores, 1, strip.line(), right, dp, keys, dp, seen.visible, dp, strip.rows, true});
+  }
   if (seen.own_count > 0) {
-    small_product({scores + seen.prefix, 1, line, strip, p.dp, keys + seen.own * p.dp, p.dp,
-                   seen.own_count, p.dp, rows, true});
+    small_product({scores + seen.prefix, 1, strip.line(), right, dp, keys + seen.own * dp, dp,
+                   seen.own_count, dp, strip.rows, true});
   }
 }
 
@@ -231,10 +258,10 @@ struct RowRange {
   std::int64_t begin, end, from, to;  // seen: [begin, end) of columns [from, to)
 };
 
-DLM_INLINE void ranges_of(const AttentionTask& task, const Seen& seen, const SeenKeys& row,
-                          RowRange (&ranges)[2]) {
+DLM_INLINE void ranges_of(const Strip& strip, const SeenKeys& row, RowRange (&ranges)[2]) {
+  const Seen& seen = strip.columns;
   ranges[0] = {0, row.visible, 0, seen.prefix};
-  const std::int64_t shift = seen.prefix + task.clean_rows - seen.own;
+  const std::int64_t shift = seen.prefix + strip.task.clean_rows - seen.own;
   ranges[1] = {row.own_begin + shift, row.own_end + shift, seen.prefix, seen.width};
 }
 
@@ -258,35 +285,33 @@ DLM_INLINE float largest(const float* scores, const RowRange& range, float top) 
 }
 
 template <class T>
-DLM_INLINE void load_queries(const AttentionTask& task, const Panels& p, const QueryRun& run,
-                             std::int64_t first, std::int64_t rows) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t half = task.head_dim / 2;
-    const std::int64_t position = run.seen[first + r].position;
-    load_row(row_of<T>(task.q, run.first + first + r, task), task.head_dim,
-             task.cos + position * half, task.sin + position * half, task.scale * kLog2E,
-             p.q + r * p.dp);
+DLM_INLINE void load_queries(const Strip& strip) {
+  const AttentionTask& task = strip.task;
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    load_row(row_of<T>(task.q, strip.first + r, task), task.head_dim,
+             rotated_form(task, strip.seen[r].position, task.scale * kLog2E),
+             strip.p.q + r * strip.p.dp);
   }
 }
 
 template <class T>
-DLM_INLINE void attend_strip(const AttentionTask& task, const Panels& p, const QueryRun& run,
-                             std::int64_t first, std::int64_t rows) {
-  load_queries<T>(task, p, run, first, rows);
-  const Seen seen = seen_by(task, run.seen + first, rows);
-  across_keys(p, seen, rows, p.q, p.k_across, p.scores);
+DLM_INLINE void attend_strip(const Strip& strip) {
+  const AttentionTask& task = strip.task;
+  const Panels& p = strip.p;
+  load_queries<T>(strip);
+  across_keys(strip, p.q, p.k_across, p.scores);
   float total[kStrip];
-  for (std::int64_t r = 0; r < rows; ++r) {
-    float* scores = p.scores + r * 2 * p.padded;
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    float* scores = p.scores + r * strip.line();
     RowRange ranges[2];
-    ranges_of(task, seen, run.seen[first + r], ranges);
+    ranges_of(strip, strip.seen[r], ranges);
     const float top = largest(scores, ranges[1], largest(scores, ranges[0], kHidden));
     total[r] = soften(scores, ranges[0], top) + soften(scores, ranges[1], top);
-    task.lse[(run.first + first + r) * task.heads + task.head] = top + std::log2(total[r]);
+    task.lse[(strip.first + r) * task.heads + task.head] = top + std::log2(total[r]);
   }
-  along_keys(p, seen, rows, p.scores, p.v, p.mixed);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    T* to = row_of<T>(task.out, run.first + first + r, task);
+  along_keys(strip, p.scores, p.v, p.mixed);
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    T* to = row_of<T>(task.out, strip.first + r, task);
     const float inverse = 1 / total[r];
 #pragma omp simd
     for (std::int64_t i = 0; i < task.head_dim; ++i) put(to[i], p.mixed[r * p.dp + i] * inverse);
@@ -295,14 +320,15 @@ DLM_INLINE void attend_strip(const AttentionTask& task, const Panels& p, const Q
 
 // d score = weight * (d weight - delta), delta = d out . out of the row.
 template <class T>
-DLM_INLINE void score_gradients(const AttentionTask& task, const Panels& p, const QueryRun& run,
-                                std::int64_t first, std::int64_t rows, const Seen& seen) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t row = run.first + first + r;
-    float* weights = p.scores + r * 2 * p.padded;
-    float* gradients = p.d_scores + r * 2 * p.padded;
+DLM_INLINE void score_gradients(const Strip& strip) {
+  const AttentionTask& task = strip.task;
+  const Panels& p = strip.p;
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    const std::int64_t row = strip.first + r;
+    float* weights = p.scores + r * strip.line();
+    float* gradients = p.d_scores + r * strip.line();
     RowRange ranges[2];
-    ranges_of(task, seen, run.seen[first + r], ranges);
+    ranges_of(strip, strip.seen[r], ranges);
     const float lse = task.lse[row * task.heads + task.head];
     soften(weights, ranges[0], lse);
     soften(weights, ranges[1], lse);
@@ -312,49 +338,57 @@ DLM_INLINE void score_gradients(const AttentionTask& task, const Panels& p, cons
 #pragma omp simd reduction(+ : delta)
     for (std::int64_t i = 0; i < task.head_dim; ++i) delta += d_out[i] * wide(out[i]);
 #pragma omp simd
-    for (std::int64_t i = 0; i < seen.width; ++i)
+    for (std::int64_t i = 0; i < strip.columns.width; ++i)
       gradients[i] = weights[i] * (gradients[i] - delta);
   }
 }
 
 template <class T>
-DLM_INLINE void backward_strip(const AttentionTask& task, const Panels& p, const QueryRun& run,
-                               std::int64_t first, std::int64_t rows) {
-  const std::int64_t half = task.head_dim / 2;
-  load_queries<T>(task, p, run, first, rows);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    load_row(row_of<T>(task.d_out, run.first + first + r, task), task.head_dim, nullptr, nullptr, 1,
-             p.d_out + r * p.dp);
+DLM_INLINE void backward_strip(const Strip& strip) {
+  const AttentionTask& task = strip.task;
+  const Panels& p = strip.p;
+  load_queries<T>(strip);
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    load_row(row_of<T>(task.d_out, strip.first + r, task), task.head_dim, {}, p.d_out + r * p.dp);
   }
-  const Seen seen = seen_by(task, run.seen + first, rows);
-  across_keys(p, seen, rows, p.q, p.k_across, p.scores);
-  across_keys(p, seen, rows, p.d_out, p.v_across, p.d_scores);
-  score_gradients<T>(task, p, run, first, rows, seen);
-  onto_keys(p, seen, rows, p.scores, p.d_out, p.d_v);
-  onto_keys(p, seen, rows, p.d_scores, p.q, p.d_k);
-  along_keys(p, seen, rows, p.d_scores, p.k, p.mixed);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t position = run.seen[first + r].position;
-    store_row(p.mixed + r * p.dp, task.head_dim, task.cos + position * half,
-              task.sin + position * half, task.scale, false,
-              row_of<T>(task.d_q, run.first + first + r, task));
+  across_keys(strip, p.q, p.k_across, p.scores);
+  across_keys(strip, p.d_out, p.v_across, p.d_scores);
+  score_gradients<T>(strip);
+  onto_keys(strip, p.scores, p.d_out, p.d_v);
+  onto_keys(strip, p.d_scores, p.q, p.d_k);
+  along_keys(strip, p.d_scores, p.k, p.mixed);
+  for (std::int64_t r = 0; r < strip.rows; ++r) {
+    store_row<false>(p.mixed + r * p.dp, task.head_dim,
+                     rotated_form(task, strip.seen[r].position, task.scale),
+                     row_of<T>(task.d_q, strip.first + r, task));
   }
 }
 
-// The queries were read times scale * log2 e, and so were the keys' gradients.
-template <class T>
+// Of the clean or of the noisy keys. The queries were read times scale * log2 e,
+// and so were the keys' gradients.
+template <class T, bool kClean, bool kAdds>
 DLM_INLINE void store_key_gradients(const AttentionTask& task, const Panels& p) {
-  const std::int64_t half = task.head_dim / 2;
-  for (std::int64_t key = 0; key < p.keys; ++key) {
-    const bool clean = key < task.clean_rows;
-    const std::int64_t row = clean ? key : key - task.clean_rows;
-    const std::int64_t position = clean ? key : task.noisy_positions[row];
-    const bool adds = clean && task.adds_clean;
-    store_row(p.d_k + key * p.dp, task.head_dim, task.cos + position * half,
-              task.sin + position * half, kLn2, adds,
-              row_of<T>(clean ? task.d_clean_k : task.d_noisy_k, row, task));
-    store_row(p.d_v + key * p.dp, task.head_dim, nullptr, nullptr, 1, adds,
-              row_of<T>(clean ? task.d_clean_v : task.d_noisy_v, row, task));
+  const std::int64_t first = kClean ? 0 : task.clean_rows;
+  for (std::int64_t row = 0; row < (kClean ? task.clean_rows : task.noisy_rows); ++row) {
+    const std::int64_t position = kClean ? row : task.noisy_positions[row];
+    const std::int64_t place = (first + row) * p.dp;
+    store_row<kAdds>(p.d_k + place, task.head_dim, rotated_form(task, position, kLn2),
+                     row_of<T>(kClean ? task.d_clean_k : task.d_noisy_k, row, task));
+    store_row<kAdds>(p.d_v + place, task.head_dim, {},
+                     row_of<T>(kClean ? task.d_clean_v : task.d_noisy_v, row, task));
+  }
+}
+
+// Calls visit(strip) for the queries, kStrip at a time.
+template <class Visit>
+DLM_INLINE void each_strip(const AttentionTask& task, const Panels& p, const Visit& visit) {
+  for (const QueryRun& run : task.runs) {
+    for (std::int64_t first = 0; first < run.count; first += kStrip) {
+      const std::int64_t rows = std::min(kStrip, run.count - first);
+      const SeenKeys* seen = run.seen + first;
+      const Strip strip = {task, p, run.first + first, rows, seen, seen_by(task, seen, rows)};
+      visit(strip);
+    }
   }
 }
 
@@ -363,10 +397,7 @@ DLM_INLINE void attend_typed(const AttentionTask& task) {
   const Panels p = panels_of(task);
   load_keys<T>(task, p);
   turn(p, p.k, p.k_across);
-  for (const QueryRun& run : task.runs) {
-    for (std::int64_t first = 0; first < run.count; first += kStrip)
-      attend_strip<T>(task, p, run, first, std::min(kStrip, run.count - first));
-  }
+  each_strip(task, p, [](const Strip& strip) [[gnu::always_inline]] { attend_strip<T>(strip); });
 }
 
 template <class T>
@@ -377,11 +408,12 @@ DLM_INLINE void backward_typed(const AttentionTask& task) {
   turn(p, p.v, p.v_across);
   std::fill_n(p.d_k, p.keys * p.dp, 0.0F);
   std::fill_n(p.d_v, p.keys * p.dp, 0.0F);
-  for (const QueryRun& run : task.runs) {
-    for (std::int64_t first = 0; first < run.count; first += kStrip)
-      backward_strip<T>(task, p, run, first, std::min(kStrip, run.count - first));
-  }
-  store_key_gradients<T>(task, p);
+  each_strip(task, p, [](const Strip& strip) [[gnu::always_inline]] { backward_strip<T>(strip); });
+  if (task.adds_clean)
+    store_key_gradients<T, true, true>(task, p);
+  else
+    store_key_gradients<T, true, false>(task, p);
+  store_key_gradients<T, false, false>(task, p);
 }
 
 }  // namespace

@@ -110,17 +110,17 @@ AttentionResult attention_forward(const AttentionPlace& place, const AttentionTe
 }
 
 void attention_backward(const AttentionPlace& place, const AttentionTensors& in,
-                        const AttentionResult& result, const at::Tensor& d_out,
-                        const AttentionTensors& d_in, bool adds_clean) {
+                        const AttentionResult& result, const AttentionGradients& gradients) {
+  const AttentionTensors& d_in = gradients.d_in;
   const TaskList tasks(place, in, result);
   const auto prepare = [&](const SequenceKeys& keys, AttentionTask& task) {
-    task.d_out = values_of(d_out, 0);
+    task.d_out = values_of(gradients.d_out, 0);
     task.d_q = values_of(d_in.q, 0);
     task.d_clean_k = values_of(d_in.clean_k, keys.clean_begin);
     task.d_clean_v = values_of(d_in.clean_v, keys.clean_begin);
     task.d_noisy_k = values_of(d_in.noisy_k, keys.noisy_begin);
     task.d_noisy_v = values_of(d_in.noisy_v, keys.noisy_begin);
-    task.adds_clean = adds_clean;
+    task.adds_clean = gradients.adds_clean;
   };
   tasks.each(prepare, attend_head_backward);
 }

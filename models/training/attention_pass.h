@@ -37,10 +37,13 @@ struct AttentionPlace {
 
 AttentionResult attention_forward(const AttentionPlace& place, const AttentionTensors& in);
 
-// Writes the gradients of `in` to `d_in`; where `adds_clean`, those of clean keys are added to what
-// is there.
+struct AttentionGradients {
+  at::Tensor d_out;         // (M, D), read
+  AttentionTensors d_in;    // written
+  bool adds_clean = false;  // those of clean keys are added to what is there
+};
+
 void attention_backward(const AttentionPlace& place, const AttentionTensors& in,
-                        const AttentionResult& result, const at::Tensor& d_out,
-                        const AttentionTensors& d_in, bool adds_clean);
+                        const AttentionResult& result, const AttentionGradients& gradients);
 
 }  // namespace dlm

@@ -77,23 +77,21 @@ void modulation_backward(const Affine& modulation, const Affine& gradient, Condi
       affine_backward(modulation, gradient, condition.levels, at::cat(d_parts, 1)));
 }
 
-NormVectors norm_vectors(const at::Tensor& weight, const std::vector<at::Tensor>& parts,
-                         std::size_t shift) {
-  if (parts.empty())
-    return {weight.unsqueeze(0), {}};
-  return {weight * (1 + parts[shift + 1]), parts[shift]};
+NormVectors norm_vectors(const ModulatedNorm& norm) {
+  if (norm.parts.empty())
+    return {norm.weight.unsqueeze(0), {}};
+  return {norm.weight * (1 + norm.parts[norm.shift + 1]), norm.parts[norm.shift]};
 }
 
-void norm_vectors_backward(const at::Tensor& weight, const at::Tensor& gradient,
-                           const std::vector<at::Tensor>& parts, const NormGradients& d_vectors,
-                           std::size_t shift, std::vector<at::Tensor>& d_parts) {
-  if (parts.empty()) {
+void norm_vectors_backward(const ModulatedNorm& norm, const NormGradients& d_vectors,
+                           const at::Tensor& gradient, std::vector<at::Tensor>& d_parts) {
+  if (norm.parts.empty()) {
     gradient.add_(d_vectors.weight.sum(0));
     return;
   }
-  gradient.add_((d_vectors.weight * (1 + parts[shift + 1])).sum(0));
-  d_parts[shift] = d_vectors.bias;
-  d_parts[shift + 1] = d_vectors.weight * weight;
+  gradient.add_((d_vectors.weight * (1 + norm.parts[norm.shift + 1])).sum(0));
+  d_parts[norm.shift] = d_vectors.bias;
+  d_parts[norm.shift + 1] = d_vectors.weight * norm.weight;
 }
 
 }  // namespace dlm

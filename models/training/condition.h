@@ -35,13 +35,18 @@ std::vector<at::Tensor> modulation_parts(const Affine& modulation, const Conditi
 void modulation_backward(const Affine& modulation, const Affine& gradient, Condition& condition,
                          const std::vector<at::Tensor>& d_parts);
 
+// A norm's weight (D) and the parts of its modulation: `shift`, and scale behind it.
+struct ModulatedNorm {
+  const at::Tensor& weight;
+  const std::vector<at::Tensor>& parts;
+  std::size_t shift = 0;
+};
+
 // norm(x) * (1 + scale) + shift as vectors of norm_forward; without modulation the weight alone.
-NormVectors norm_vectors(const at::Tensor& weight, const std::vector<at::Tensor>& parts,
-                         std::size_t shift);
+NormVectors norm_vectors(const ModulatedNorm& norm);
 
 // Adds the norm weight's gradient, and writes those of shift and scale to d_parts.
-void norm_vectors_backward(const at::Tensor& weight, const at::Tensor& gradient,
-                           const std::vector<at::Tensor>& parts, const NormGradients& d_vectors,
-                           std::size_t shift, std::vector<at::Tensor>& d_parts);
+void norm_vectors_backward(const ModulatedNorm& norm, const NormGradients& d_vectors,
+                           const at::Tensor& gradient, std::vector<at::Tensor>& d_parts);
 
 }  // namespace dlm

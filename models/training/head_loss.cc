@@ -50,7 +50,7 @@ class LogitRows {
 
   RowGradient measure(std::int64_t row, const LossRow& of) {
     put(row, loss_.mask_id, kMaskLogit);
-    const double log_sum = log_sum_exp(begin(row), columns_, brain_);
+    const double log_sum = log_sum_exp(values(row));
     const double logit = get(row, of.target);
     return loss_.kind == LossKind::kCrossEntropy ? cross_entropy(log_sum, logit)
                                                  : score_entropy(log_sum, logit, of.t, columns_);
@@ -59,7 +59,7 @@ class LogitRows {
   // scale x gradient in place of the logits.
   void differentiate(std::int64_t row, const LossRow& of, const RowGradient& gradient,
                      double scale) {
-    exp_scaled(begin(row), columns_, brain_, static_cast<float>(gradient.shift),
+    exp_scaled(values(row), static_cast<float>(gradient.shift),
                static_cast<float>(scale * gradient.factor));
     put(row, loss_.mask_id, 0);
     put(row, of.target, static_cast<float>(get(row, of.target) - scale * gradient.target));
@@ -67,6 +67,8 @@ class LogitRows {
 
  private:
   void* begin(std::int64_t row) const { return data_ + row * columns_ * (brain_ ? 2 : 4); }
+
+  ValueRow values(std::int64_t row) const { return {begin(row), columns_, brain_}; }
 
   double get(std::int64_t row, std::int64_t column) const {
     if (brain_)
@@ -125,7 +127,7 @@ std::vector<double> head_terms(const HeadLoss& loss, const Affine& head, const a
 }
 
 std::vector<double> head_backward(const HeadLoss& loss, const Affine& head, const at::Tensor& rows,
-                                  double scale, const Affine& gradient, const at::Tensor& d_rows) {
+                                  const HeadGradient& gradient) {
   std::vector<double> terms(loss.rows.size());
   each_chunk(loss, head, rows, [&](std::int64_t first, const at::Tensor& logits) {
     LogitRows in(loss, logits);
@@ -134,12 +136,12 @@ std::vector<double> head_backward(const HeadLoss& loss, const Affine& head, cons
       const auto at = static_cast<std::size_t>(first + row);
       const RowGradient measured = in.measure(row, loss.rows[at]);
       terms[at] = measured.term;
-      in.differentiate(row, loss.rows[at], measured, scale * loss.rows[at].weight);
+      in.differentiate(row, loss.rows[at], measured, gradient.scale * loss.rows[at].weight);
     }
     const std::int64_t count = logits.size(0);
-    add_weight_gradient(gradient.weight, logits, rows.narrow(0, first, count));
-    add_bias_gradient(gradient.bias, logits);
-    d_rows.narrow(0, first, count).copy_(logits.mm(head.weight));
+    add_weight_gradient(gradient.head.weight, logits, rows.narrow(0, first, count));
+    add_bias_gradient(gradient.head.bias, logits);
+    gradient.rows.narrow(0, first, count).copy_(logits.mm(head.weight));
   });
   check_finite(loss, terms);
   return terms;

@@ -27,9 +27,15 @@ struct HeadLoss {
 // The loss rows' terms, nats, f64.
 std::vector<double> head_terms(const HeadLoss& loss, const Affine& head, const at::Tensor& rows);
 
-// The same of rows (M, D) in the dtype of the head's weight, and gradients of scale x the sum of
-// weight x term: added to the head's, written to d_rows (M, D).
+// Where the gradients of scale x the sum of weight x term go.
+struct HeadGradient {
+  double scale = 1;
+  const Affine& head;  // added to
+  at::Tensor rows;     // (M, D), written
+};
+
+// The same, with gradients; rows (M, D) in the dtype of the head's weight.
 std::vector<double> head_backward(const HeadLoss& loss, const Affine& head, const at::Tensor& rows,
-                                  double scale, const Affine& gradient, const at::Tensor& d_rows);
+                                  const HeadGradient& gradient);
 
 }  // namespace dlm

@@ -25,20 +25,20 @@ struct LayerState {
   at::Tensor y2, keep2;
 };
 
-// What a layer computes on: the same for all layers of a pass but `weights`, `rows` and `dropout`.
+// What a layer computes on, forward and backward.
 struct LayerPlace {
   const Pass& pass;
   const RowSet& rows;  // that go on after attention
   const RotaryAngles& angles;
   const TrainShape& shape;
-  Dropout dropout;  // its place: twice the layer's number
+  const LayerTensors& weights;  // what products read is rounded where the shape says so
+  Condition& condition;         // its gradient is added to
+  const LayerState* clean;      // the layer in the pass that has the clean keys; null: this one
+  Dropout dropout;              // its place: twice the layer's number
 };
 
-// x (N, D) f32 -> (M, D) f32. Clean keys are those of `clean`, where it is not null, else the
-// pass's own. Products read `weights`, rounded where the shape says so.
-at::Tensor layer_forward(const LayerPlace& place, const LayerTensors& weights,
-                         const Condition& condition, const at::Tensor& x, const LayerState* clean,
-                         LayerState& state);
+// x (N, D) f32 -> (M, D) f32.
+at::Tensor layer_forward(const LayerPlace& place, const at::Tensor& x, LayerState& state);
 
 struct LayerGradients {
   const LayerTensors& sums;  // added to
@@ -47,11 +47,9 @@ struct LayerGradients {
   at::Tensor clean_kv;
 };
 
-// d_out (M, D) f32, which may be written to -> gradient of x (N, D) f32. `weights` are those of the
-// forward.
-at::Tensor layer_backward(const LayerPlace& place, const LayerTensors& weights,
-                          Condition& condition, const at::Tensor& d_out, const LayerState* clean,
-                          const LayerState& state, LayerGradients& gradients);
+// d_out (M, D) f32, which may be written to -> gradient of x (N, D) f32.
+at::Tensor layer_backward(const LayerPlace& place, const at::Tensor& d_out, const LayerState& state,
+                          LayerGradients& gradients);
 
 // y = x W^T (+ b), all of one dtype but b, which is f32.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

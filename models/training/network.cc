@@ -29,8 +29,7 @@ class Network {
       x = weights_.embedding.index_select(0, run_.plan.passes[pass].ids);
       for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
         LayerState& state = states_[pass][layer];
-        x = layer_forward(place(pass, layer), weights_.layers[layer], condition_, x,
-                          clean_of(pass, layer), state);
+        x = layer_forward(place(pass, layer), x, state);
         if (!keeps) {
           const at::Tensor kv = state.kv;
           state = LayerState();
@@ -46,8 +45,7 @@ class Network {
   at::Tensor final_rows(const at::Tensor& x) {
     final_x_ = x;
     final_parts_ = modulation_parts(weights_.final_modulation, condition_, run_.shape.width);
-    return norm_forward(last_rows().runs, x, final_vectors(),
-                        run_.shape.brain ? at::kBFloat16 : at::kFloat, final_stats_);
+    return norm_forward(final_call(), run_.shape.brain ? at::kBFloat16 : at::kFloat, final_stats_);
   }
 
   // d_rows: of final_rows.
@@ -57,8 +55,7 @@ class Network {
     for (std::size_t pass = states_.size(); pass-- > 0;) {
       for (std::size_t layer = weights_.layers.size(); layer-- > 0;) {
         LayerGradients sums = {gradients.layers[layer], clean_kv[layer]};
-        d = layer_backward(place(pass, layer), weights_.layers[layer], condition_, d,
-                           clean_of(pass, layer), states_[pass][layer], sums);
+        d = layer_backward(place(pass, layer), d, states_[pass][layer], sums);
         clean_kv[layer] = sums.clean_kv;
         if (pass + 1 == states_.size())
           release(states_[pass][layer]);
@@ -73,29 +70,32 @@ class Network {
  private:
   static void release(LayerState& state) { state = LayerState(); }
 
-  LayerPlace place(std::size_t pass, std::size_t layer) const {
+  LayerPlace place(std::size_t pass, std::size_t layer) {
     const Pass& of = run_.plan.passes[pass];
     const bool is_last = layer + 1 == weights_.layers.size();
     Dropout dropout = run_.dropout;
     dropout.place = 2 * layer;
-    return {of, is_last ? of.last : of.all, run_.angles, run_.shape, dropout};
+    return {of,
+            is_last ? of.last : of.all,
+            run_.angles,
+            run_.shape,
+            weights_.layers[layer],
+            condition_,
+            pass == 0 ? nullptr : &states_[pass - 1][layer],
+            dropout};
   }
 
   const RowSet& last_rows() const { return run_.plan.passes.back().last; }
 
-  const LayerState* clean_of(std::size_t pass, std::size_t layer) const {
-    return pass == 0 ? nullptr : &states_[pass - 1][layer];
-  }
+  ModulatedNorm final_norm() const { return {weights_.final_norm, final_parts_, 0}; }
 
-  NormVectors final_vectors() const { return norm_vectors(weights_.final_norm, final_parts_, 0); }
+  NormCall final_call() const { return {last_rows().runs, final_x_, norm_vectors(final_norm())}; }
 
   at::Tensor final_backward(const at::Tensor& d_rows, const NetworkTensors& gradients) {
     at::Tensor d = at::zeros(final_x_.sizes(), at::kFloat);
     std::vector<at::Tensor> d_parts(final_parts_.size());
-    const NormGradients norm =
-        norm_backward(last_rows().runs, final_x_, final_stats_, final_vectors(), d_rows, d);
-    norm_vectors_backward(weights_.final_norm, gradients.final_norm, final_parts_, norm, 0,
-                          d_parts);
+    const NormGradients norm = norm_backward(final_call(), final_stats_, d_rows, d);
+    norm_vectors_backward(final_norm(), norm, gradients.final_norm, d_parts);
     modulation_backward(weights_.final_modulation, gradients.final_modulation, condition_, d_parts);
     return d;
   }
@@ -126,7 +126,7 @@ std::vector<double> network_backward(const NetworkRun& run, const NetworkTensors
   const at::Tensor rows = network.final_rows(network.forward(true));
   const at::Tensor d_rows = at::empty(rows.sizes(), rows.options());
   std::vector<double> terms =
-      head_backward(run.loss, weights.head, rows, scale, gradients.head, d_rows);
+      head_backward(run.loss, weights.head, rows, {scale, gradients.head, d_rows});
   network.backward(d_rows, gradients);
   return terms;
 }

@@ -161,14 +161,15 @@ DLM_INLINE void gate_typed(const GateLoop& loop, const RowRun& rows, float* out)
 }
 
 template <class T, bool kGated, bool kDrops>
-DLM_INLINE void gate_backward_typed(const GateLoop& loop, const RowRun& rows, const float* dout,
-                                    void* dy, float* sums) {
+DLM_INLINE void gate_backward_typed(const GateLoop& loop, const RowRun& rows,
+                                    const GateBackwardLoop& backward) {
   const std::int64_t width = loop.width;
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const float* from = dout + row * width;
+    const float* from = backward.d_out + row * width;
     const T* y = static_cast<const T*>(loop.y) + row * width;
     const std::uint8_t* keep = kDrops ? loop.keep + row * loop.keep_stride : nullptr;
-    T* to = static_cast<T*>(dy) + row * width;
+    T* to = static_cast<T*>(backward.d_y) + row * width;
+    float* sums = backward.sums;
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
       float d = from[i];
@@ -195,14 +196,14 @@ DLM_INLINE void gate_forms(const GateLoop& loop, const RowRun& rows, float* out)
 }
 
 template <class T>
-DLM_INLINE void gate_backward_forms(const GateLoop& loop, const RowRun& rows, const float* dout,
-                                    void* dy, float* sums) {
+DLM_INLINE void gate_backward_forms(const GateLoop& loop, const RowRun& rows,
+                                    const GateBackwardLoop& d) {
   if (loop.gate != nullptr) {
-    loop.keep != nullptr ? gate_backward_typed<T, true, true>(loop, rows, dout, dy, sums)
-                         : gate_backward_typed<T, true, false>(loop, rows, dout, dy, sums);
+    loop.keep != nullptr ? gate_backward_typed<T, true, true>(loop, rows, d)
+                         : gate_backward_typed<T, true, false>(loop, rows, d);
   } else {
-    loop.keep != nullptr ? gate_backward_typed<T, false, true>(loop, rows, dout, dy, sums)
-                         : gate_backward_typed<T, false, false>(loop, rows, dout, dy, sums);
+    loop.keep != nullptr ? gate_backward_typed<T, false, true>(loop, rows, d)
+                         : gate_backward_typed<T, false, false>(loop, rows, d);
   }
 }
 
@@ -289,26 +290,25 @@ DLM_CLONED void gate_rows(const GateLoop& loop, const RowRun& rows, float* out) 
     gate_forms<float>(loop, rows, out);
 }
 
-DLM_CLONED void gate_backward_rows(const GateLoop& loop, const RowRun& rows, const float* dout,
-                                   void* dy, float* sums) {
+DLM_CLONED void gate_backward_rows(const GateLoop& loop, const RowRun& rows,
+                                   const GateBackwardLoop& d) {
   if (loop.brain)
-    gate_backward_forms<Brain>(loop, rows, dout, dy, sums);
+    gate_backward_forms<Brain>(loop, rows, d);
   else
-    gate_backward_forms<float>(loop, rows, dout, dy, sums);
+    gate_backward_forms<float>(loop, rows, d);
 }
 
-DLM_CLONED void draw_keep(const std::array<std::uint32_t, 2>& key, std::uint32_t position,
-                          std::uint32_t threshold, std::uint8_t* keep, std::int64_t width) {
+DLM_CLONED void draw_keep(const KeepDraw& draw, std::uint8_t* keep, std::int64_t width) {
   for (std::int64_t first = 0; first < width; first += kKeepStep) {
     std::uint32_t c[4][kLanes];
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
       c[0][lane] = static_cast<std::uint32_t>(first / kKeepStep);
       c[1][lane] = static_cast<std::uint32_t>(lane);
-      c[2][lane] = position;
+      c[2][lane] = draw.position;
       c[3][lane] = 0;
     }
-    std::uint32_t key0 = key[0];
-    std::uint32_t key1 = key[1];
+    std::uint32_t key0 = draw.key[0];
+    std::uint32_t key1 = draw.key[1];
     for (int round = 0; round < 10; ++round) {
       std::uint32_t high0[kLanes], low0[kLanes], high1[kLanes], low1[kLanes];
       multiply_high_low(c[0], 0xD2511F53U, high0, low0);
@@ -327,24 +327,23 @@ DLM_CLONED void draw_keep(const std::array<std::uint32_t, 2>& key, std::uint32_t
       std::uint8_t* to = keep + first + word * 2 * kLanes;
 #pragma omp simd
       for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-        to[lane] = (c[word][lane] & 0xFFFFU) >= threshold ? 1 : 0;
-        to[kLanes + lane] = (c[word][lane] >> 16U) >= threshold ? 1 : 0;
+        to[lane] = (c[word][lane] & 0xFFFFU) >= draw.threshold ? 1 : 0;
+        to[kLanes + lane] = (c[word][lane] >> 16U) >= draw.threshold ? 1 : 0;
       }
     }
   }
 }
 
-DLM_CLONED double log_sum_exp(const void* values, std::int64_t count, bool brain) {
-  return brain ? log_sum_typed(static_cast<const Brain*>(values), count)
-               : log_sum_typed(static_cast<const float*>(values), count);
+DLM_CLONED double log_sum_exp(const ValueRow& row) {
+  return row.brain ? log_sum_typed(static_cast<const Brain*>(row.data), row.count)
+                   : log_sum_typed(static_cast<const float*>(row.data), row.count);
 }
 
-DLM_CLONED void exp_scaled(void* values, std::int64_t count, bool brain, float shift,
-                           float factor) {
-  if (brain)
-    exp_scaled_typed(static_cast<Brain*>(values), count, shift, factor);
+DLM_CLONED void exp_scaled(const ValueRow& row, float shift, float factor) {
+  if (row.brain)
+    exp_scaled_typed(static_cast<Brain*>(row.data), row.count, shift, factor);
   else
-    exp_scaled_typed(static_cast<float*>(values), count, shift, factor);
+    exp_scaled_typed(static_cast<float*>(row.data), row.count, shift, factor);
 }
 
 DLM_CLONED void add_values(float* to, const float* from, std::int64_t count) {

@@ -54,24 +54,41 @@ struct GateLoop {
 
 void gate_rows(const GateLoop& loop, const RowRun& rows, float* out);
 
-// dy (N, D) T = dout * gate * kept; sums (D), where not null, += dout * kept * y.
-void gate_backward_rows(const GateLoop& loop, const RowRun& rows, const float* dout, void* dy,
-                        float* sums);
+// What gate_backward_rows reads and writes.
+struct GateBackwardLoop {
+  const float* d_out = nullptr;  // (N, D)
+  void* d_y = nullptr;           // (N, D) T
+  float* sums = nullptr;         // (D), of the run, where there is a gate
+};
+
+// d_y = d_out * gate * kept; sums += d_out * kept * y.
+void gate_backward_rows(const GateLoop& loop, const RowRun& rows, const GateBackwardLoop& d);
 
 inline constexpr std::int64_t kKeepStep = 128;  // channels of one group of draws
 
-// keep[c] = 1 where channel c's 16 bits, of Philox under `key` at counter (c / 128, lane,
-// position), reach `threshold`; `width` a multiple of kKeepStep.
-void draw_keep(const std::array<std::uint32_t, 2>& key, std::uint32_t position,
-               std::uint32_t threshold, std::uint8_t* keep, std::int64_t width);
+struct KeepDraw {
+  std::array<std::uint32_t, 2> key;
+  std::uint32_t position = 0;
+  std::uint32_t threshold = 0;
+};
 
-// ln sum of e^value over T values, in f64 relative to the largest.
-double log_sum_exp(const void* values, std::int64_t count, bool brain);
+// keep[c] = 1 where channel c's 16 bits, of Philox under the key at counter (c / 128, lane,
+// position), reach the threshold; `width` a multiple of kKeepStep.
+void draw_keep(const KeepDraw& draw, std::uint8_t* keep, std::int64_t width);
 
-// values = factor * e^(value - shift), in place.
-void exp_scaled(void* values, std::int64_t count, bool brain, float shift, float factor);
+struct ValueRow {
+  void* data = nullptr;  // T
+  std::int64_t count = 0;
+  bool brain = false;
+};
 
-// to += from, and to = from rounded or widened.
+// ln sum of e^value, in f64 relative to the largest.
+double log_sum_exp(const ValueRow& row);
+
+// value = factor * e^(value - shift), in place.
+void exp_scaled(const ValueRow& row, float shift, float factor);
+
+// to += from.
 void add_values(float* to, const float* from, std::int64_t count);
 
 }  // namespace dlm

@@ -41,8 +41,8 @@ constexpr std::int64_t kValuesPerTask = 1 << 14;
 
 }  // namespace
 
-at::Tensor norm_forward(const std::vector<RowRun>& runs, const at::Tensor& x,
-                        const NormVectors& vectors, at::ScalarType dtype, at::Tensor& stats) {
+at::Tensor norm_forward(const NormCall& call, at::ScalarType dtype, at::Tensor& stats) {
+  const auto& [runs, x, vectors] = call;
   const bool known = stats.defined();
   if (!known)
     stats = at::empty({x.size(0), 2}, at::kFloat);
@@ -62,9 +62,9 @@ at::Tensor norm_forward(const std::vector<RowRun>& runs, const at::Tensor& x,
   return h;
 }
 
-NormGradients norm_backward(const std::vector<RowRun>& runs, const at::Tensor& x,
-                            const at::Tensor& stats, const NormVectors& vectors,
-                            const at::Tensor& d_h, const at::Tensor& d_x) {
+NormGradients norm_backward(const NormCall& call, const at::Tensor& stats, const at::Tensor& d_h,
+                            const at::Tensor& d_x) {
+  const auto& [runs, x, vectors] = call;
   const std::int64_t width = x.size(1);
   const at::Tensor sums = at::zeros({std::ssize(runs), 2 * width}, at::kFloat);
   NormLoop loop;
@@ -139,7 +139,7 @@ at::Tensor draw_keep_mask(const Dropout& dropout, const RowSet& rows, std::int64
     for (std::int64_t row = span.begin; row < span.end; ++row) {
       const auto position =
           static_cast<std::uint32_t>(rows.seen[static_cast<std::size_t>(row)].position);
-      draw_keep({words[0], words[1]}, position, threshold, to + row * stride, stride);
+      draw_keep({{words[0], words[1]}, position, threshold}, to + row * stride, stride);
     }
   }
   return keep;
@@ -190,8 +190,9 @@ GateGradients gate_backward(const std::vector<RowRun>& runs, const at::Tensor& d
 #pragma omp parallel for schedule(static) firstprivate(loop)
   for (std::size_t i = 0; i < runs.size(); ++i) {
     loop.gate = of_group(parts.gate, runs[i]);
-    gate_backward_rows(loop, runs[i], from, to,
-                       gated ? all_sums + static_cast<std::int64_t>(i) * width : nullptr);
+    gate_backward_rows(
+        loop, runs[i],
+        {from, to, gated ? all_sums + static_cast<std::int64_t>(i) * width : nullptr});
   }
   if (gated)
     out.gate = by_group(runs, sums, parts.gate.size(0));

@@ -21,14 +21,18 @@ struct NormGradients {
   at::Tensor weight, bias;  // (G, D) f32: sums of d h * normalised x, and of d h
 };
 
-// x (N, D) f32 -> h (N, D) of `dtype`; stats (N, 2) f32 are made where undefined, else read.
-at::Tensor norm_forward(const std::vector<RowRun>& runs, const at::Tensor& x,
-                        const NormVectors& vectors, at::ScalarType dtype, at::Tensor& stats);
+struct NormCall {
+  const std::vector<RowRun>& runs;
+  at::Tensor x;  // (N, D) f32
+  NormVectors vectors;
+};
+
+// -> h (N, D) of `dtype`; stats (N, 2) f32 are made where undefined, else read.
+at::Tensor norm_forward(const NormCall& call, at::ScalarType dtype, at::Tensor& stats);
 
 // d_x (N, D) f32 += the gradient of x.
-NormGradients norm_backward(const std::vector<RowRun>& runs, const at::Tensor& x,
-                            const at::Tensor& stats, const NormVectors& vectors,
-                            const at::Tensor& d_h, const at::Tensor& d_x);
+NormGradients norm_backward(const NormCall& call, const at::Tensor& stats, const at::Tensor& d_h,
+                            const at::Tensor& d_x);
 
 at::Tensor gelu_forward(const at::Tensor& u);
 
