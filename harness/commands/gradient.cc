@@ -96,15 +96,16 @@ int gradient_command(const Arguments& args) {
   const RunSpec spec = spec_from(*options);
   set_threads(spec.threads);
   ModelCache models;
-  const PreparedRun run = prepare_measurement(spec, models);
-  const std::vector<TrainBatch> batches =
-      full_batches(measured_sequences(run), spec.batch_size, batch_limit(*options));
+  const Measurement measurement = prepare_measurement(spec, models);
+  const PreparedRun& run = measurement.run;
+  const std::vector<TrainBatch> batches = full_batches(
+      measured_sequences(measurement.scoring->plan()), spec.batch_size, batch_limit(*options));
   TrainableSpec trainable = spec_of_folder(spec.model);
   trainable.dropout = 0;
   trainable.seed = spec.seed;
   trainable.dtype = spec.dtype;
   trainable.strata_rows = spec.batch_size;
-  trainable.keeps_first_clean = run.estimator->first_token == "clean";
+  trainable.keeps_first_clean = measurement.scoring->estimator()->first_token == "clean";
   FinishedRun finished;
   const auto start = std::chrono::steady_clock::now();
   for (const std::string& draw : kDraws) {

@@ -54,7 +54,7 @@ TEST(TaskDefinition, EveryOneIsWhole) {
     EXPECT_EQ(&find_task(task.id), &task);
     for (const ExtractorForm& form : task.extractors) EXPECT_NO_THROW(Extractor{form}) << task.id;
   }
-  EXPECT_EQ(task_definitions().size(), 17U);
+  EXPECT_EQ(task_definitions().size(), 18U);
   EXPECT_EQ(find_task("gsm8k_cot").data.sha256, find_task("gsm8k").data.sha256);
 }
 
