@@ -113,7 +113,7 @@ RunHeader header_of(TrainingRun& run, const std::string& command) {
   return header;
 }
 
-// The last value of each metric of the curve, and what the training cost.
+// The values at the last step, and what the training cost.
 void add_results(const TrainingProgress& progress, FinishedRun& finished) {
   const auto add = [&](const std::string& metric, double value, const char* unit,
                        const char* better, const char* doc) {
@@ -123,17 +123,17 @@ void add_results(const TrainingProgress& progress, FinishedRun& finished) {
     finished.estimates.push_back(estimate);
     finished.definitions.push_back({metric, unit, better, "of the training", doc});
   };
-  std::vector<std::string> seen;
   for (auto point = progress.curve.rbegin(); point != progress.curve.rend(); ++point) {
+    if (point->step != progress.steps)
+      break;
     const bool is_shown = point->metric.starts_with("validation_") ||
                           point->metric.starts_with("training_") ||
                           point->metric.starts_with("nelbo_variance_");
-    if (!is_shown || std::find(seen.begin(), seen.end(), point->metric) != seen.end())
+    if (!is_shown)
       continue;
-    seen.push_back(point->metric);
     const bool is_variance = point->metric.starts_with("nelbo_variance_");
     add(point->metric, point->value, is_variance ? "(nats/token)^2" : "nats/token", "lo",
-        "at the end of the training curve");
+        "at the last step");
   }
   add("trained_tokens", progress.tokens, "tokens", "none", "positions of the rows trained on");
   add("training_tokens_per_second", progress.tokens / std::max(progress.seconds, 1e-9), "tokens/s",
