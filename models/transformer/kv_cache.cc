@@ -61,8 +61,7 @@ void TransformerCache::store(std::int64_t layer, const PackedRows& rows, const a
 }
 
 void TransformerCache::advance(const PackedRows& rows) {
-  for (const PackedRow& row : rows.rows)
-    lengths_[static_cast<std::size_t>(row.row)] = row.keys();
+  for (const PackedRow& row : rows.rows) lengths_[static_cast<std::size_t>(row.row)] = row.keys();
 }
 
 void TransformerCache::truncate(std::int64_t row, std::int64_t length) {
