@@ -70,6 +70,8 @@ class DitModel final : public BlockDenoiser {
 
   const DitConfig& config() const { return dit_.config; }
 
+  const Dit& network() const { return dit_; }
+
  private:
   void check_block_size(std::int64_t length, std::int64_t block_size) const;
   void check_queries(const CleanContext& context, std::span<const MaskQuery> queries) const;

@@ -19,6 +19,7 @@
 #include "models/llada.h"
 #include "models/llama.h"
 #include "models/qwen2.h"
+#include "models/shape_model.h"
 
 namespace dlm {
 namespace {
@@ -134,6 +135,8 @@ LoadedModel load_exact(const std::string& spec) {
 LoadedModel load_model(const std::string& spec, const ModelOptions& options) {
   if (is_exact(spec))
     return load_exact(spec);
+  if (is_shape(spec))
+    return make_shape_model(spec, options);
   const Checkpoint checkpoint = Checkpoint::open(spec);
   LoadedModel loaded;
   loaded.name = folder_name(spec);

@@ -27,6 +27,7 @@ struct Command {
 std::span<const Command> all_commands();
 
 int run_command(const Arguments& args);
+int bench_command(const Arguments& args);
 int list_command(const Arguments& args);
 int show_command(const Arguments& args);
 int export_command(const Arguments& args);

@@ -7,6 +7,8 @@ namespace dlm {
 std::span<const Command> all_commands() {
   static const std::array kCommands{
       Command{"run", "evaluate a suite, or one model on one task", run_command},
+      Command{"bench", "the speed of writing text, over every combination of settings",
+              bench_command},
       Command{"list", "the stored runs", list_command},
       Command{"show", "one stored run: settings, results, cost", show_command},
       Command{"compare", "whether two stored runs differ", compare_command},

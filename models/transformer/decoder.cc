@@ -99,4 +99,20 @@ double head_flops(const DecoderShape& shape, std::int64_t rows) {
          static_cast<double>(rows);
 }
 
+std::int64_t matrix_bytes(const Decoder& decoder) {
+  const auto size = [](const Linear& layer) { return layer.inputs * layer.outputs; };
+  std::int64_t elements = size(decoder.head);
+  for (const DecoderBlock& block : decoder.blocks) {
+    elements += size(block.qkv) + size(block.attention_out) + size(block.mlp.up) +
+                size(block.mlp.down) + (block.mlp.gate ? size(*block.mlp.gate) : 0);
+  }
+  return elements * static_cast<std::int64_t>(c10::elementSize(decoder.compute.dtype));
+}
+
+std::int64_t key_value_bytes(const Decoder& decoder) {
+  const DecoderShape& shape = decoder.shape;
+  return 2 * shape.layers * shape.kv_heads * shape.head_dim *
+         static_cast<std::int64_t>(c10::elementSize(decoder.compute.dtype));
+}
+
 }  // namespace dlm

@@ -84,4 +84,10 @@ double decoder_flops(const DecoderShape& shape, const PackedRows& rows, bool gat
 // The same of the head over `rows` rows.
 double head_flops(const DecoderShape& shape, std::int64_t rows);
 
+// Bytes of the matrices of the blocks and of the head: what a pass reads of the weights at least.
+std::int64_t matrix_bytes(const Decoder& decoder);
+
+// Bytes of one position's keys and values in every layer.
+std::int64_t key_value_bytes(const Decoder& decoder);
+
 }  // namespace dlm

@@ -29,6 +29,8 @@ class DecoderModel final : public AutoregressiveModel {
 
   PassCounts counts() const override;
 
+  const Decoder& decoder() const { return decoder_; }
+
   at::Tensor logits(const at::Tensor& ids, std::span<const std::int64_t> lengths) const override;
 
   at::Tensor hidden_states(const at::Tensor& ids,

@@ -1,0 +1,155 @@
+#include "harness/bench/step_clock.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+namespace dlm {
+namespace {
+
+class Clock {
+ public:
+  explicit Clock(StepTimes& times) : times_(times) {}
+
+  void begin(const PassCounts& counts) {
+    if (times_.begins.size() == 1)
+      times_.first_counts = counts;
+    times_.begins.push_back(std::chrono::steady_clock::now());
+  }
+
+  StepTimes& times() { return times_; }
+
+ private:
+  StepTimes& times_;
+};
+
+class TimedDecoder final : public BlockDecoder {
+ public:
+  TimedDecoder(std::unique_ptr<BlockDecoder> inner, const BlockDenoiser& model, Clock& clock)
+      : inner_(std::move(inner)), model_(model), clock_(clock) {}
+
+  std::int64_t rows() const override { return inner_->rows(); }
+
+  std::int64_t context_length(std::int64_t row) const override {
+    return inner_->context_length(row);
+  }
+
+  void clear(std::int64_t row) override { inner_->clear(row); }
+
+  std::span<float> step(std::span<const DecodeStep> steps) override {
+    clock_.begin(model_.counts());
+    StepTimes& times = clock_.times();
+    if (times.begins.size() <= 2) {
+      const std::int64_t hidden = this->hidden(steps);
+      times.first_tokens = times.begins.size() == 1 ? hidden : times.first_tokens - hidden;
+    }
+    return inner_->step(steps);
+  }
+
+ private:
+  // Hidden tokens of blocks; those of a block that is new in the second pass are not left over from
+  // the first.
+  std::int64_t hidden(std::span<const DecodeStep> steps) {
+    std::int64_t count = 0;
+    const bool first = clock_.times().begins.size() == 1;
+    for (const DecodeStep& step : steps) {
+      if (first || step.completed.empty())
+        count += std::count(step.block.begin(), step.block.end(), model_.mask_id());
+    }
+    return count;
+  }
+
+  std::unique_ptr<BlockDecoder> inner_;
+  const BlockDenoiser& model_;
+  Clock& clock_;
+};
+
+class TimedDenoiser final : public BlockDenoiser {
+ public:
+  TimedDenoiser(const BlockDenoiser& inner, StepTimes& times) : inner_(inner), clock_(times) {}
+
+  const ModelInfo& info() const override { return inner_.info(); }
+
+  DenoiserLoss loss() const override { return inner_.loss(); }
+
+  std::int64_t mask_id() const override { return inner_.mask_id(); }
+
+  std::int64_t trained_block_size() const override { return inner_.trained_block_size(); }
+
+  std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
+                                       std::int64_t block_size) const override {
+    return inner_.encode(sequences, block_size);
+  }
+
+  std::vector<std::vector<double>> token_terms(const CleanContext& context,
+                                               std::span<const MaskQuery> queries) const override {
+    return inner_.token_terms(context, queries);
+  }
+
+  std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override {
+    return std::make_unique<TimedDecoder>(inner_.new_decoder(options), inner_, clock_);
+  }
+
+  PassCounts counts() const override { return inner_.counts(); }
+
+ private:
+  const BlockDenoiser& inner_;
+  mutable Clock clock_;
+};
+
+class TimedAutoregressive final : public AutoregressiveModel {
+ public:
+  TimedAutoregressive(const AutoregressiveModel& inner, StepTimes& times)
+      : inner_(inner), clock_(times) {}
+
+  const ModelInfo& info() const override { return inner_.info(); }
+
+  std::vector<std::vector<double>> token_nll(
+      std::span<const ScoringWindow> windows) const override {
+    return inner_.token_nll(windows);
+  }
+
+  PassCounts counts() const override { return inner_.counts(); }
+
+  at::Tensor logits(const at::Tensor& ids, std::span<const std::int64_t> lengths) const override {
+    return inner_.logits(ids, lengths);
+  }
+
+  at::Tensor hidden_states(const at::Tensor& ids,
+                           std::span<const std::int64_t> lengths) const override {
+    return inner_.hidden_states(ids, lengths);
+  }
+
+  std::unique_ptr<KvCache> new_cache(std::int64_t batch, std::int64_t capacity) const override {
+    return inner_.new_cache(batch, capacity);
+  }
+
+  at::Tensor next_logits(const at::Tensor& ids, std::span<const std::int64_t> lengths,
+                         KvCache& cache) const override {
+    clock_.begin(inner_.counts());
+    if (clock_.times().begins.size() == 1)
+      clock_.times().first_tokens = std::ssize(lengths);
+    return inner_.next_logits(ids, lengths, cache);
+  }
+
+ private:
+  const AutoregressiveModel& inner_;
+  mutable Clock clock_;
+};
+
+}  // namespace
+
+LoadedModel timed_model(const LoadedModel& loaded, StepTimes& times) {
+  LoadedModel timed;
+  timed.name = loaded.name;
+  timed.weights_sha256 = loaded.weights_sha256;
+  timed.config_json = loaded.config_json;
+  if (loaded.model != nullptr)
+    timed.model = std::make_unique<TimedAutoregressive>(*loaded.model, times);
+  if (loaded.denoiser != nullptr)
+    timed.denoiser = std::make_unique<TimedDenoiser>(*loaded.denoiser, times);
+  return timed;
+}
+
+}  // namespace dlm
