@@ -216,7 +216,7 @@ at::Tensor CanvasModel::guided_logits(std::span<const MaskedText> texts, double 
   const std::int64_t half = both.size(0) / 2;
   const at::Tensor with = both.narrow(0, 0, half);
   const at::Tensor without = both.narrow(0, half, half);
-  at::Tensor logits = without + guidance * (with - without);
+  at::Tensor logits = with.sub(without).mul(guidance).add(without);
   if (traits_.mask_logit == MaskLogit::kBanned)  // -inf - -inf
     logits.select(1, traits_.mask_id).copy_(with.select(1, traits_.mask_id));
   return logits;
@@ -232,7 +232,7 @@ std::vector<double> CanvasModel::terms(std::span<const MaskedText> texts, double
   const at::Tensor own = logits.gather(1, wanted).squeeze(1).to(at::kDouble);
   const at::Tensor top = logits.amax(1, true);
   const at::Tensor sum = logits.sub(top).exp_().sum(1).to(at::kDouble);
-  const at::Tensor term = (sum.log() + top.squeeze(1).to(at::kDouble) - own).cpu().contiguous();
+  const at::Tensor term = sum.log().add(top.squeeze(1).to(at::kDouble)).sub(own).cpu().contiguous();
   const double* values = term.const_data_ptr<double>();
   return {values, values + term.numel()};
 }
