@@ -20,8 +20,14 @@ struct Recorded {
 };
 
 constexpr Recorded kRecorded[] = {
-    {"stories-ar", 1.534016},     {"stories-bd3lm1", 1.532248},  {"stories-bd3lm4", 2.448335},
-    {"stories-bd3lm8", 2.516322}, {"stories-bd3lm16", 2.921650}, {"stories-mdlm", 3.030845},
+    {"stories-ar", 1.534016},
+    {"stories-bd3lm1", 1.532248},
+    {"stories-bd3lm4", 2.448335},
+    {"stories-bd3lm8", 2.516322},
+    {"stories-bd3lm16", 2.921650},
+    {"stories-mdlm", 3.030845},
+    {"stories-bd3lm4-search", 2.175760},
+    {"stories-bd3lm1-linear", 1.815829},
 };
 
 TEST(Zoo, EveryModelGivesItsRecordedLikelihood) {
