@@ -28,6 +28,7 @@ constexpr Recorded kRecorded[] = {
     {"stories-mdlm", 3.030845},
     {"stories-bd3lm4-search", 2.175760},
     {"stories-bd3lm1-linear", 1.815829},
+    {"stories-sedd", 4.428851},
 };
 
 TEST(Zoo, EveryModelGivesItsRecordedLikelihood) {
