@@ -31,7 +31,7 @@ constexpr const char* kText =
     "goes on at its last checkpoint and ends with the same weights, to the bit at the same number "
     "of threads. The moving average\n"
     "of the weights is what is published; the curve goes to the store.\n\n"
-    "  dlmbench train models/recipes/stories/bd3lm4.toml --out models/bd3lm4\n"
+    "  dlmbench train models/recipes/stories-bd3lm4.toml --out models/bd3lm4\n"
     "  dlmbench train recipe.toml --learning-rate 1e-3 --steps 2000 --threads 1\n"
     "  dlmbench sql \"select step, value from v_curve where metric='validation_nelbo'\"";
 
