@@ -16,11 +16,13 @@
 #include "harness/base/error.h"
 #include "harness/base/log.h"
 #include "harness/base/text.h"
+#include "harness/data_root.h"
 #include "harness/free_text_task.h"
 #include "harness/pass_cost.h"
 #include "harness/progress.h"
 #include "harness/sample_task.h"
 #include "harness/text_sampling.h"
+#include "models/checkpoint/checkpoint.h"
 #include "models/runtime.h"
 #include "tasks/extractor.h"
 
@@ -76,7 +78,16 @@ class SamplingWorkload final : public Workload {
 
   SpecPart settings() const override { return SpecPart::kSample; }
 
-  Json identity() const override { return task_->run_identity(); }
+  Json identity() const override {
+    Json identity = task_->run_identity();
+    const auto add = [&identity](const char* name, const std::string& folder) {
+      if (!folder.empty())
+        identity[name] = Checkpoint::open(resolve_data_path(folder)).weights_sha256();
+    };
+    add("verifier", spec_.sampler.verifier);
+    add("adjust", spec_.sampler.adjust);
+    return identity;
+  }
 
   std::string plan_text() const override {
     std::int64_t prompt_tokens = 0;

@@ -280,7 +280,8 @@ std::vector<Row> sampler_rows() {
   };
 }
 
-// Of models that see the whole text.
+// Of models that see the whole text. Folders count by their weights (the run's identity holds the
+// digests).
 std::vector<Row> whole_text_rows() {
   return {
       {"sampler.published", 0,
@@ -318,11 +319,11 @@ std::vector<Row> whole_text_rows() {
        "autoregressive model, with the vocabulary of the denoiser, of the samplers rerank (commits "
        "from the better of two fills) and verified (commits what it agrees with)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.verifier; }), any(),
-       Identity::kPart},
+       Identity::kNot},
       {"sampler.adjust", 0,
        "folder of an ADJUST layer of this model: a step's later tokens see its earlier ones",
        Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.adjust; }), any(),
-       Identity::kPart},
+       Identity::kNot},
       {"sampler.filter_order", 0, "top-k before or after the nucleus",
        Get<std::string>([](RunSpec & s) -> auto& { return s.sampler.filter_order; }),
        one_of({"top_k_first", "nucleus_first"}), Identity::kPart},
