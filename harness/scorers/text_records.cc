@@ -109,12 +109,12 @@ std::vector<std::int64_t> record_ids(const TextRecord& record, const LoadedModel
 
 std::int64_t end_of_text_id(const LoadedModel& model) {
   const auto own = model.tokenizer ? model.tokenizer->eos_id() : std::nullopt;
-  return own.value_or(model.model->info().eos_id);
+  return own.value_or(model.info().eos_id);
 }
 
 std::int64_t beginning_of_text_id(const LoadedModel& model) {
   const auto own = model.tokenizer ? model.tokenizer->bos_id() : std::nullopt;
-  return own.value_or(model.model->info().bos_id);
+  return own.value_or(model.info().bos_id);
 }
 
 ExampleRow row_of(const TextRecord& record) {

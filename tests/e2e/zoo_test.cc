@@ -57,5 +57,27 @@ TEST(Zoo, EveryModelGivesItsRecordedLikelihood) {
   }
 }
 
+// A denoiser's text through a tokenizer, judged by the network whose language it was trained on.
+TEST(Zoo, BlockDiffusionTextIsJudged) {
+  DLM_REQUIRE_DATA("data/checkpoints/stories260K");
+  const TemporaryFolder folder;
+  const std::string stories = data_path("data/checkpoints/stories260K/hf");
+  ProcessOptions options;
+  options.environment["DLMBENCH_ZOO"] = DLM_ZOO;
+  const ProcessResult result =
+      dlmbench({"run", "--model", "zoo:stories-bd3lm4", "--tokenizer", stories, "--task",
+                "samples:documents=8&length=32", "--judge", stories, "--stop-at", "length",
+                "--batch-size", "8", "--db", folder.file("results.db"), "-q"},
+               options);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const ProcessResult value =
+      dlmbench({"sql", "select value, n from v_result where metric='generative_perplexity' limit 1",
+                "--db", folder.file("results.db"), "-o", "csv"});
+  ASSERT_EQ(value.code, 0) << value.err;
+  const double perplexity = std::stod(value.out.substr(value.out.find('\n') + 1));
+  EXPECT_GT(perplexity, 3.4) << value.out;  // the source's own
+  EXPECT_LT(perplexity, 512) << value.out;  // of random tokens
+}
+
 }  // namespace
 }  // namespace dlm::testing
