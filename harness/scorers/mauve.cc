@@ -159,7 +159,7 @@ std::pair<FeatureSet, FeatureSet> read_sets(const ParsedOptions& options, RunSpe
   spec.model = needed_option(options, "featurizer", "the model whose hidden states are compared");
   ModelCache models;
   const LoadedModel& model = models.load(spec);
-  if (model.model->info().hidden_size == 0)
+  if (model.model == nullptr || model.model->info().hidden_size == 0)
     throw ConfigError("featurizer", spec.model, "has no hidden states");
   const TextOptions text{whole_option(options, "max-tokens", 1024, 1), spec.batch_size,
                          whole_option(options, "limit", 0, 0)};
