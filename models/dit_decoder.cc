@@ -52,7 +52,7 @@ class DitDecoder final : public BlockDecoder {
   }
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
-    const InferenceScope scope;
+    const InferenceScope scope(Products::kSameForAnyRows);
     DecodeShape shape{options_.block_size, context(), {}};
     std::vector<DecodeStep> own(steps.begin(), steps.end());
     for (DecodeStep& step : own) {

@@ -16,10 +16,22 @@ bool keep_freed_memory() {
 #endif
 }
 
+thread_local Products asked = Products::kFastest;
+
 }  // namespace
 
-InferenceScope::InferenceScope() {
+InferenceScope::InferenceScope(Products products) : outer_(asked) {
   [[maybe_unused]] static const bool kept = keep_freed_memory();
+  if (products == Products::kSameForAnyRows)
+    asked = products;
+}
+
+InferenceScope::~InferenceScope() {
+  asked = outer_;
+}
+
+Products products_asked() {
+  return asked;
 }
 
 }  // namespace dlm

@@ -158,8 +158,14 @@ TEST(GeneratingRun, TextDoesNotDependOnBatchOrThreads) {
   }
 }
 
+// While another process may be writing, or has not begun.
+std::string stored_rows(const std::string& db) {
+  const ProcessResult result =
+      dlmbench({"sql", "select count(*) as r from sample", "--db", db, "-o", "csv"});
+  return result.code == 0 ? result.out : "r\n0\n";
+}
+
 TEST(GeneratingRun, KilledAndStartedAgainEndsWithTheSameTexts) {
-  using Clock = std::chrono::steady_clock;
   const TemporaryFolder folder;
   write_tiny_model(folder.file("m"), {.layers = 3, .width = 64, .positions = 128});
   const auto command = [&](const std::string& db) {
@@ -168,7 +174,7 @@ TEST(GeneratingRun, KilledAndStartedAgainEndsWithTheSameTexts) {
                  "--model",
                  folder.file("m"),
                  "--task",
-                 "samples:documents=120&length=100&prompt=ab",
+                 "samples:documents=600&length=100&prompt=ab",
                  "-b",
                  "1",
                  "--threads",
@@ -177,12 +183,13 @@ TEST(GeneratingRun, KilledAndStartedAgainEndsWithTheSameTexts) {
                  folder.file(db),
                  "-q"};
   };
-  const auto start = Clock::now();
   ASSERT_EQ(wait_for(start_process(command("whole.db"))), 0);
-  const auto whole = Clock::now() - start;
+  std::string stored = "r\n0\n";
   for (int kill_number = 0; kill_number < 3; ++kill_number) {
     const pid_t process = start_process(command("killed.db"));
-    std::this_thread::sleep_for(whole * 4 / 10);
+    const std::string before = stored;
+    while ((stored = stored_rows(folder.file("killed.db"))) == before && kill(process, 0) == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     kill(process, SIGKILL);
     EXPECT_EQ(wait_for(process), 128 + SIGKILL) << "it finished before it was killed";
   }

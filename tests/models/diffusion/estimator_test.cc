@@ -117,6 +117,8 @@ TEST(Estimators, AreAutoregressiveAtBlockSizeOne) {
   for (const Ids& ids : texts) windows.push_back({ids, 0});
   const auto nll = denoiser->world().token_nll(windows);
   for (const std::string& name : estimator_names()) {
+    if (name == "dream" || name == "llada")  // of the whole text, whatever the blocks
+      continue;
     EstimatorOptions options = named(name, 1);
     if (name == "reference")
       options.t_min = 1;

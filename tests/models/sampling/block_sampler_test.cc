@@ -40,9 +40,9 @@ std::vector<BlockSampleOptions> every_policy() {
   std::vector<BlockSampleOptions> all;
   for (const std::string& policy : reveal_policy_names()) {
     all.push_back(options_of(policy, 4, 18));
-    if (policy.starts_with("ancestral"))
+    if (policy.starts_with("ancestral") || policy == "origin")
       all.back().reveal.steps = 5;
-    else if (policy != "first_hitting" && policy != "threshold")
+    else if (policy != "first_hitting" && policy != "threshold" && !policy.starts_with("factor"))
       all.back().reveal.tokens_per_step = 2;
     all.back().filter.nucleus_p = 0.9;
   }

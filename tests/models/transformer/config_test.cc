@@ -88,8 +88,8 @@ TEST(Config, OptionsOutsideTheirRangeAreRefused) {
 }
 
 TEST(Config, KnownModelTypes) {
-  EXPECT_EQ(known_model_types(),
-            (std::vector<std::string>{"bd3lm", "gpt2", "llama", "mdlm", "qwen2", "sedd"}));
+  EXPECT_EQ(known_model_types(), (std::vector<std::string>{"Dream", "bd3lm", "gpt2", "llada",
+                                                           "llama", "mdlm", "qwen2", "sedd"}));
 }
 
 }  // namespace
