@@ -7,8 +7,8 @@
 // nothing is computed in a lower precision than asked.
 //
 // Measured, 2 Xeon cores with AMX that read 37 GB/s from large pages, f32, (rows, 768) x (768,
-// 3072), kPanels: 1 row 31 GB/s of weights, 16 rows 22 GB/s; 256 rows 511 GFLOP/s, where kOneDnn
-// gives 310 and its f32 multiply-adds could give 350 at most.
+// 3072), kPanels: 1 row 31 GB/s of weights, 16 rows 22 GB/s; 256 rows 511 GFLOP/s. In another run
+// kOneDnn gave 310, where multiply-adds of f32 could give 350 at most.
 //
 // Measured, 2 Zen 4 cores, GFLOP/s of kAten / kOneDnn, (rows, 1280) x (1280, 5120):
 //   f32   1 row 8 / 25     16 rows 66 / 179     1024 rows 173 / 222
