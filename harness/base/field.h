@@ -32,6 +32,25 @@ struct FieldLimits {
   std::vector<std::string> choices;
 };
 
+// For tables of settings.
+namespace limits {
+
+inline FieldLimits any() {
+  return {};
+}
+
+inline FieldLimits range(double low, double high = std::numeric_limits<double>::infinity()) {
+  return {low, high, {}};
+}
+
+inline FieldLimits one_of(std::vector<std::string> choices) {
+  FieldLimits limits;
+  limits.choices = std::move(choices);
+  return limits;
+}
+
+}  // namespace limits
+
 // A value of any setting, detached from its struct.
 using FieldValue =
     std::variant<std::string, std::int64_t, std::uint64_t, double, bool, std::vector<std::string>>;

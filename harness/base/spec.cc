@@ -5,24 +5,14 @@
 namespace dlm {
 namespace {
 
+using limits::any;
+using limits::one_of;
+using limits::range;
+
 using Row = Field<RunSpec>;
 
 template <class T>
 using Get = T& (*)(RunSpec&);
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-FieldLimits any() {
-  return {};
-}
-
-FieldLimits range(double low, double high = kInfinity) {
-  return {low, high, {}};
-}
-
-FieldLimits one_of(std::vector<std::string> choices) {
-  return {-kInfinity, kInfinity, std::move(choices)};
-}
 
 std::vector<Row> model_rows() {
   return {

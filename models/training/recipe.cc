@@ -12,27 +12,18 @@
 namespace dlm {
 namespace {
 
+using limits::any;
+using limits::one_of;
+using limits::range;
+
 using Row = Field<TrainRecipe>;
 
 template <class T>
 using Get = T& (*)(TrainRecipe&);
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMostSteps = 1e12;
 constexpr double kAboveZero = std::numeric_limits<double>::min();
 const double kBelowOne = 1 - std::numeric_limits<double>::epsilon();
-
-FieldLimits any() {
-  return {};
-}
-
-FieldLimits range(double low, double high = kInfinity) {
-  return {low, high, {}};
-}
-
-FieldLimits one_of(std::vector<std::string> choices) {
-  return {-kInfinity, kInfinity, std::move(choices)};
-}
 
 std::vector<Row> model_rows() {
   return {
