@@ -1,18 +1,14 @@
 #include "models/training/attention_loops.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "models/training/clones.h"
+#include "models/training/loop_scalars.h"
 #include "models/training/small_product.h"
 
 namespace dlm {
 namespace {
-
-using Brain = std::uint16_t;
-
-#define DLM_INLINE [[gnu::always_inline]] inline
 
 constexpr std::int64_t kLanes = 16;
 constexpr std::int64_t kStrip = 24;  // query rows at a time
@@ -22,37 +18,6 @@ constexpr float kHidden = -1e30F;
 
 constexpr std::int64_t up_to_lanes(std::int64_t value) {
   return (value + kLanes - 1) / kLanes * kLanes;
-}
-
-DLM_INLINE float wide(float value) {
-  return value;
-}
-
-DLM_INLINE float wide(Brain value) {
-  return std::bit_cast<float>(std::uint32_t{value} << 16U);
-}
-
-DLM_INLINE void put(float& to, float value) {
-  to = value;
-}
-
-DLM_INLINE void put(Brain& to, float value) {
-  std::uint32_t word = std::bit_cast<std::uint32_t>(value);
-  word += 0x7FFFU + ((word >> 16U) & 1U);
-  to = static_cast<Brain>(word >> 16U);
-}
-
-// 2^x for x below about 1; 2^-126 where x is less.
-DLM_INLINE float exp2_of(float x) {
-  x = x < -126.0F ? -126.0F : x;
-  const auto whole = static_cast<std::int32_t>(x + (x < 0 ? -0.5F : 0.5F));
-  const float r = x - static_cast<float>(whole);
-  float p = r * 1.327647012e-3F + 9.675541320e-3F;
-  p = p * r + 5.550713279e-2F;
-  p = p * r + 2.402211972e-1F;
-  p = p * r + 6.931469671e-1F;
-  p = p * r + 1.0F;
-  return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (whole << 23));
 }
 
 // What a task's scratch holds. T keys, padded so that whole vectors may be read past the last;

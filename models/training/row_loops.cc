@@ -1,54 +1,21 @@
 #include "models/training/row_loops.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "models/training/clones.h"
+#include "models/training/loop_scalars.h"
 
 namespace dlm {
 namespace {
-
-using Brain = std::uint16_t;  // bfloat16 as libtorch lays it out
-
-#define DLM_INLINE [[gnu::always_inline]] inline
 
 constexpr float kEpsilon = 1e-5F;
 constexpr float kLog2E = 1.44269504F;
 constexpr float kGeluScale = 0.79788456F;  // sqrt(2 / pi)
 constexpr float kGeluCubic = 0.044715F;
 
-DLM_INLINE float wide(float value) {
-  return value;
-}
-
-DLM_INLINE float wide(Brain value) {
-  return std::bit_cast<float>(std::uint32_t{value} << 16U);
-}
-
-DLM_INLINE void put(float& to, float value) {
-  to = value;
-}
-
-// To the nearest, ties to even.
-DLM_INLINE void put(Brain& to, float value) {
-  std::uint32_t word = std::bit_cast<std::uint32_t>(value);
-  word += 0x7FFFU + ((word >> 16U) & 1U);
-  to = static_cast<Brain>(word >> 16U);
-}
-
-// 2^x, relative error below 2e-7, for x in [-126, 127]; held there outside.
 DLM_INLINE float exp2_held(float x) {
-  x = x < -126.0F ? -126.0F : x;
-  x = x > 127.0F ? 127.0F : x;
-  const auto whole = static_cast<std::int32_t>(x + (x < 0 ? -0.5F : 0.5F));
-  const float r = x - static_cast<float>(whole);
-  float p = r * 1.327647012e-3F + 9.675541320e-3F;
-  p = p * r + 5.550713279e-2F;
-  p = p * r + 2.402211972e-1F;
-  p = p * r + 6.931469671e-1F;
-  p = p * r + 1.0F;
-  return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (whole << 23));
+  return exp2_of(x > 127.0F ? 127.0F : x);
 }
 
 DLM_INLINE float tanh_of(float z) {
