@@ -21,7 +21,8 @@ constexpr std::int64_t kMostIn16Bits = 1 << 16;
 template <class T>
 std::vector<T> values_of(const TensorView& view) {
   std::vector<T> values(view.bytes.size() / sizeof(T));
-  std::memcpy(values.data(), view.bytes.data(), values.size() * sizeof(T));
+  if (!values.empty())  // memcpy refuses the null pointers of nothing
+    std::memcpy(values.data(), view.bytes.data(), values.size() * sizeof(T));
   return values;
 }
 
