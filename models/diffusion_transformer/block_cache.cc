@@ -1,9 +1,9 @@
 #include "models/diffusion_transformer/block_cache.h"
 
 #include <ATen/ops/arange.h>
-#include <ATen/ops/zeros.h>
 
 #include "harness/base/error.h"
+#include "models/transformer/large_pages.h"
 
 namespace dlm {
 
@@ -14,7 +14,7 @@ BlockCache::BlockCache(const Dit& dit, std::int64_t rows, std::int64_t places)
       at::TensorOptions(dit.decoder.compute.device).dtype(dit.decoder.compute.dtype);
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     for (auto* half : {&keys_, &values_})
-      half->push_back(at::zeros({rows, shape.heads, places, shape.head_dim}, options));
+      half->push_back(zeros_in_large_pages({rows, shape.heads, places, shape.head_dim}, options));
   }
 }
 

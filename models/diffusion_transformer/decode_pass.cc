@@ -10,6 +10,7 @@
 
 #include "harness/base/error.h"
 #include "models/diffusion_transformer/noisy_stream.h"
+#include "models/transformer/cached_attention.h"
 #include "models/transformer/packed_rows.h"
 
 namespace dlm {
@@ -37,6 +38,11 @@ struct DecodeGroup {
 
 at::TensorOptions tensor_options(const Dit& dit) {
   return at::TensorOptions(dit.decoder.compute.device).dtype(dit.decoder.compute.dtype);
+}
+
+bool uses_cached_loops(const Compute& compute) {
+  return compute.backend != LinearBackend::kAten &&
+         cached_attention_works(compute.device, compute.dtype);
 }
 
 std::vector<CleanStrip> plan_strips(const DecodeGroup& group, std::int64_t block_size,
@@ -78,6 +84,13 @@ class DecodePlan {
       const CacheWindow before = cache.window(step.row);
       const CacheWindow after = cache.grown(step.row, added, shape.context);
       join({step.row, 1, clean_at, noisy_at, added, before, after, {}});
+      queries_.push_back({step.row, before.begin, clean_at, {}});
+      for (std::int64_t i = 0; i < added; ++i)
+        queries_.back().visible.push_back(static_cast<std::int32_t>(
+            before.length + (i / shape.block_size + 1) * shape.block_size));
+      queries_.push_back({step.row, after.begin, noisy_at, {}});
+      queries_.back().visible.assign(static_cast<std::size_t>(shape.block_size),
+                                     static_cast<std::int32_t>(after.length + shape.block_size));
       ids_.insert(ids_.end(), step.completed.begin(), step.completed.end());
       noisy_.insert(noisy_.end(), step.block.begin(), step.block.end());
       for (std::int64_t i = 0; i < added; ++i) {
@@ -96,9 +109,16 @@ class DecodePlan {
     ids_.insert(ids_.end(), noisy_.begin(), noisy_.end());
     positions_.insert(positions_.end(), noisy_positions.begin(), noisy_positions.end());
     level_.insert(level_.end(), noisy_level.begin(), noisy_level.end());
-    for (DecodeGroup& group : groups_)
-      group.strips = plan_strips(group, shape.block_size, tensor_options(dit));
+    own_loops_ = uses_cached_loops(dit.decoder.compute);
+    for (std::size_t g = 0; !own_loops_ && g < groups_.size(); ++g)
+      groups_[g].strips = plan_strips(groups_[g], shape.block_size, tensor_options(dit));
   }
+
+  // Attention is by cached_attention.h.
+  bool own_loops() const { return own_loops_; }
+
+  // For it: of each step the clean queries, then the noisy ones.
+  const std::vector<CachedQueries>& queries() const { return queries_; }
 
   const std::vector<DecodeGroup>& groups() const { return groups_; }
 
@@ -146,6 +166,8 @@ class DecodePlan {
   }
 
   const DecodeShape& shape_;
+  bool own_loops_ = false;
+  std::vector<CachedQueries> queries_;
   std::int64_t clean_ = 0;
   std::vector<DecodeGroup> groups_;
   std::vector<std::int64_t> ids_, noisy_, positions_, level_, wanted_;
@@ -224,10 +246,15 @@ at::Tensor attend_groups(const Dit& dit, const DecodePlan& plan, const HeadTenso
   for (const DecodeGroup& group : plan.groups()) {
     const GroupAttention attention(dit, group, cache.keys(layer), cache.values(layer), block_size);
     attention.store(heads);
+    if (plan.own_loops())
+      continue;
     if (group.clean > 0)
       clean.push_back(attention.clean(heads));
     noisy.push_back(attention.noisy(heads));
   }
+  if (plan.own_loops())
+    return attend_cached({heads.q, cache.keys(layer), cache.values(layer)}, plan.queries(),
+                         attention_scale(dit.config.shape));
   clean.insert(clean.end(), noisy.begin(), noisy.end());
   return clean.size() == 1 ? clean.front() : at::cat(clean, 0);
 }

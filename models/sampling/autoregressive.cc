@@ -54,6 +54,8 @@ struct Row {
   std::size_t begin = 0;          // of the context: what is before has dropped out
   std::size_t fed = 0;            // ids the cache holds, and those before `begin`
   bool live = true;
+
+  std::int64_t made() const { return std::ssize(ids) - std::ssize(prompt->ids); }
 };
 
 class Batch {
@@ -123,7 +125,9 @@ class Batch {
   std::int64_t capacity() const {
     std::size_t longest = 1;
     for (const Row& row : rows_) {
-      const auto left = options_.max_new_tokens - std::ssize(row.out->ids);
+      if (!row.live)
+        continue;
+      const auto left = options_.max_new_tokens - row.made();
       longest = std::max(longest, row.ids.size() - row.begin + static_cast<std::size_t>(left));
     }
     const std::int64_t limit = model_.info().max_length;
@@ -157,7 +161,6 @@ class Batch {
     Continuation& out = *row.out;
     const std::int64_t token = draw(row, logits);
     row.ids.push_back(token);
-    out.ids.push_back(token);
     ++out.nfe;
     const auto prompt = std::ssize(row.prompt->ids);
     const auto stop = find_stop(row.ids, prompt, std::ssize(row.ids) - 1, rules_);
@@ -165,7 +168,7 @@ class Batch {
       stop_if_full(row);
       return;
     }
-    out.ids.resize(static_cast<std::size_t>(stop->length - prompt));
+    row.ids.resize(static_cast<std::size_t>(stop->length));
     finish(row, finish_reason_of(stop->reason));
   }
 
@@ -174,7 +177,7 @@ class Batch {
       if (options_.filter.temperature == 0)
         return argmax_token(logits);
       const auto law = token_probabilities(logits, options_.filter);
-      return draw_token(law, row.stream.uniform(row.out->ids.size(), 0));
+      return draw_token(law, row.stream.uniform(static_cast<std::uint64_t>(row.made()), 0));
     } catch (const InternalError& error) {
       throw InternalError(fmt::format("{} model, example {}, position {}: {}", model_.info().family,
                                       row.prompt->example, row.ids.size(), error.what()));
@@ -183,7 +186,7 @@ class Batch {
 
   void stop_if_full(Row& row) const {
     const std::int64_t limit = model_.info().max_length;
-    if (std::ssize(row.out->ids) >= options_.max_new_tokens) {
+    if (row.made() >= options_.max_new_tokens) {
       finish(row, FinishReason::kLength);
     } else if (limit > 0 && std::ssize(row.ids) >= limit &&
                options_.past_context == PastContext::kStop) {
@@ -191,7 +194,10 @@ class Batch {
     }
   }
 
+  // The text is held once: long ones are most of what a run of a small model keeps.
   static void finish(Row& row, FinishReason reason) {
+    row.out->ids.assign(row.ids.begin() + std::ssize(row.prompt->ids), row.ids.end());
+    row.ids = {};
     row.out->finish = reason;
     row.live = false;
   }

@@ -296,23 +296,62 @@ void add_own(const StripTask& task, State& state) {
   add_piece(piece, s, state);
 }
 
+// Keys [0, end) of one head, `stride` apart.
+template <class T>
+struct KeyRows {
+  const T* data;
+  std::int64_t stride;
+  std::int64_t end;
+  std::int64_t head_dim;
+};
+
 // 16 keys from `key` on, 16 dimensions from `dim` on; what lies beyond either end is 0.
-void pack_square(const PackTask& task, std::int64_t key, std::int64_t dim, float* to) {
+template <class T>
+void pack_square(const KeyRows<T>& keys, std::int64_t key, std::int64_t dim, float* to) {
   Vec rows[kLanes];
   for (std::int64_t k = 0; k < kLanes; ++k) {
     rows[k] = Vec{};
-    if (key + k >= task.end)
+    if (key + k >= keys.end)
       continue;
-    const float* from = row_of(task.k, key + k, task.head) + dim;
-    if (dim + kLanes <= task.head_dim) {
+    const T* from = keys.data + (key + k) * keys.stride + dim;
+    if (dim + kLanes <= keys.head_dim) {
       rows[k] = simd::load(from);
     } else {
-      for (std::int64_t i = 0; dim + i < task.head_dim; ++i) rows[k][i] = from[i];
+      for (std::int64_t i = 0; dim + i < keys.head_dim; ++i) rows[k][i] = simd::widened(from[i]);
     }
   }
   simd::transpose(rows);
-  for (std::int64_t i = 0; i < least(kLanes, task.head_dim - dim); ++i)
+  for (std::int64_t i = 0; i < least(kLanes, keys.head_dim - dim); ++i)
     simd::store(to + i * kTile, rows[i]);
+}
+
+// Packs keys [begin, keys.end) where the packing of all of them begins at `to`.
+template <class T>
+void pack_keys(const KeyRows<T>& keys, std::int64_t begin, float* to) {
+  for (std::int64_t key = begin; key < keys.end; key += kLanes) {
+    float* tile = to + down_to(key, kTile) * keys.head_dim + key % kTile;
+    for (std::int64_t i = 0; i < keys.head_dim; i += kLanes)
+      pack_square(keys, key, i, tile + i * kTile);
+  }
+}
+
+template <class T>
+PackedHead pack_cached_typed(const CachedHead& head, float* scratch) {
+  const std::int64_t dim = head.head_dim;
+  const std::int64_t width = up_to(dim, kLanes);
+  pack_keys<T>({static_cast<const T*>(head.keys), dim, head.rows, dim}, 0, scratch);
+  const T* from = static_cast<const T*>(head.values);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (dim == width)
+      return {scratch, from, head.rows};
+  }
+  float* values = scratch + packed_size(head.rows, dim).keys;
+  for (std::int64_t key = 0; key < head.rows; ++key, from += dim) {
+    float* to = values + key * width;
+    for (std::int64_t i = 0; i < dim; ++i) to[i] = simd::widened(from[i]);
+    for (std::int64_t i = dim; i < width; ++i) to[i] = 0;
+  }
+  return {scratch, values, head.rows};
 }
 
 constexpr float kLog2E = 1.44269504F;
@@ -348,16 +387,19 @@ std::int64_t strip_scratch(std::int64_t head_dim) {
 void pack_head(const PackTask& task) {
   const std::int64_t dim = task.head_dim;
   const std::int64_t width = up_to(dim, kLanes);
-  for (std::int64_t key = task.begin; key < task.end; key += kLanes) {
-    float* tile = task.keys + down_to(key, kTile) * dim + key % kTile;
-    for (std::int64_t i = 0; i < dim; i += kLanes) pack_square(task, key, i, tile + i * kTile);
-  }
+  pack_keys<float>({row_of(task.k, 0, task.head), task.k.row_stride, task.end, dim}, task.begin,
+                   task.keys);
   for (std::int64_t key = task.begin; key < task.end; ++key) {
     const float* from = row_of(task.v, key, task.head);
     float* to = task.values + key * width;
     for (std::int64_t i = 0; i < dim; ++i) to[i] = from[i];
     for (std::int64_t i = dim; i < width; ++i) to[i] = 0;
   }
+}
+
+PackedHead pack_cached(const CachedHead& head, float* scratch) {
+  return head.brain ? pack_cached_typed<simd::Brain>(head, scratch)
+                    : pack_cached_typed<float>(head, scratch);
 }
 
 void attend_strip(const StripTask& task) {

@@ -42,6 +42,19 @@ struct PackTask {
 
 void pack_head(const PackTask& task);
 
+// One head of a cache: keys and values (rows, head_dim), contiguous, f32 or bf16.
+struct CachedHead {
+  const void* keys = nullptr;
+  const void* values = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t head_dim = 0;
+  bool brain = false;
+};
+
+// Packs all of `head` into `scratch`, which holds packed_size() of its rows. Values that already
+// lie as a strip reads them stay where they are.
+PackedHead pack_cached(const CachedHead& head, float* scratch);
+
 inline constexpr std::int64_t kStripRows = 48;
 
 // Query rows [row, row + rows) of one head. Each sees the first `visible` of the shared keys; and

@@ -2,9 +2,8 @@
 
 #include <string>
 
-#include <ATen/ops/zeros.h>
-
 #include "harness/base/error.h"
+#include "models/transformer/large_pages.h"
 
 namespace dlm {
 namespace {
@@ -33,8 +32,8 @@ TransformerCache::TransformerCache(const CacheShape& shape, const at::TensorOpti
     : shape_(shape), lengths_(static_cast<std::size_t>(shape.batch), 0) {
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     for (auto* half : {&keys_, &values_}) {
-      half->push_back(
-          at::zeros({shape.batch, shape.kv_heads, shape.capacity, shape.head_dim}, options));
+      half->push_back(zeros_in_large_pages(
+          {shape.batch, shape.kv_heads, shape.capacity, shape.head_dim}, options));
     }
   }
 }

@@ -7,18 +7,21 @@
 #include <ATen/core/Tensor.h>
 
 #include "models/transformer/attention.h"
+#include "models/transformer/cached_attention.h"
 #include "models/transformer/packed_rows.h"
 
 namespace dlm {
 
 // How a pass attends, decided once and used by every layer.
 struct AttentionPlan {
-  bool one_call = false;             // all rows in one kernel call, else a call per row
-  bool from_cache = false;           // keys and values are read from the cache
-  std::vector<AttentionMask> masks;  // one for one_call, else one per row
+  std::vector<CachedQueries> cached;  // rows that cached_attention.h computes
+  bool one_call = false;              // all rows in one kernel call, else a call per other row
+  bool from_cache = false;            // keys and values are read from the cache
+  std::vector<AttentionMask> masks;   // one for one_call, else one per row
 };
 
-// No cache, or one where every row begins: rows attend to themselves. Rows of one length and start
+// A row of a few new tokens behind cached ones goes by cached_attention.h where that works. Others:
+// no cache, or one where every row begins: rows attend to themselves. Rows of one length and start
 // share a call, and so do single tokens of every row of a ragged batch, with a bias that hides what
 // lies beyond each row; otherwise each row is a call of its own, without padding or bias.
 AttentionPlan plan_attention(const PackedRows& rows, const at::TensorOptions& options);

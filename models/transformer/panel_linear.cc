@@ -10,15 +10,11 @@
 #include <sys/mman.h>
 
 #include "harness/base/error.h"
-#include "models/transformer/inference_scope.h"
 #include "models/transformer/row_kernels.h"
 
 namespace dlm {
 namespace {
 
-// Up to here an f32 product is by multiply-adds even where there is a matrix unit; always where a
-// row must not depend on the others.
-constexpr std::int64_t kMultiplyRows = 16;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 struct Free {
@@ -157,8 +153,7 @@ at::Tensor panel_linear(const PanelWeights& weights, const at::Tensor& x, const 
     task.other = end.other.const_data_ptr();
   }
   task.out = out.mutable_data_ptr();
-  const bool many = task.rows > kMultiplyRows && products_asked() != Products::kSameForAnyRows;
-  if (matrix_unit_works() && (task.shape.brain || many))
+  if (matrix_unit_works())
     run_matrix(task);
   else
     run_multiply(task);

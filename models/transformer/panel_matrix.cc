@@ -120,6 +120,8 @@ constexpr std::int64_t kChunkTiles = 16;  // of rows whose parts stay in a core'
 constexpr std::int64_t kStretch = 24;     // steps whose weights do
 constexpr std::int64_t kStepWeights = kPanelStep * kPanelOutputs;
 constexpr std::int64_t kWide = 2 * kPanelOutputs;
+constexpr std::int64_t kBetween = 4;       // pauses of a step's products
+constexpr std::int64_t kSplitAhead = 192;  // weights asked for ahead of their taking apart
 
 // The tile instructions are opaque to the compiler: what they read must have been written.
 DLM_KERNEL_INLINE void before_tiles_read(const void* memory) {
@@ -134,33 +136,29 @@ struct TileConfig {
   std::uint8_t rows[16] = {};
 };
 
-// Tiles 0 to 3 sums, 4 and 5 rows, 6 and 7 weights.
-void configure_tiles() {
+// Tiles 0 to 3 sums, 4 and 5 rows, 6 and 7 weights. Fewer rows than a tile has cost less.
+void configure_tiles(std::int64_t rows) {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
     config.bytes_per_row[tile] = 64;
-    config.rows[tile] = kTileRows;
+    config.rows[tile] = static_cast<std::uint8_t>(tile < 6 ? least(rows, kTileRows) : kTileRows);
   }
   before_tiles_read(&config);
   _tile_loadconfig(&config);
 }
 
-// A step of one f32 panel -> its three parts, each [16 pairs][16][2], those of the two panels of
-// a pair side by side.
-DLM_KERNEL_INLINE void split_weights(const float* from, std::uint16_t* to) {
-  for (std::int64_t pair = 0; pair < kPanelStep / 2; ++pair) {
-    const float* at = from + pair * 2 * kLanes;
-    const Vec a = simd::load(at), b = simd::load(at + kLanes);
-    const Vec a_high = upper_half(a), b_high = upper_half(b);
-    const Vec a_rest = a - a_high, b_rest = b - b_high;
-    const Vec a_middle = upper_half(a_rest), b_middle = upper_half(b_rest);
-    const auto put = [&](std::int64_t part, VecWord value) {
-      std::memcpy(to + part * kStepWeights + pair * 2 * kLanes, &value, sizeof value);
-    };
-    put(0, paired(a_high, b_high));
-    put(1, paired(a_middle, b_middle));
-    put(2, paired(a_rest - a_middle, b_rest - b_middle));
-  }
+// Two inputs of one f32 panel -> their three parts.
+DLM_KERNEL_INLINE void split_pair(const float* from, std::uint16_t* to) {
+  const Vec a = simd::load(from), b = simd::load(from + kLanes);
+  const Vec a_high = upper_half(a), b_high = upper_half(b);
+  const Vec a_rest = a - a_high, b_rest = b - b_high;
+  const Vec a_middle = upper_half(a_rest), b_middle = upper_half(b_rest);
+  const auto put = [&](std::int64_t part, VecWord value) {
+    std::memcpy(to + part * kStepWeights, &value, sizeof value);
+  };
+  put(0, paired(a_high, b_high));
+  put(1, paired(a_middle, b_middle));
+  put(2, paired(a_rest - a_middle, b_rest - b_middle));
 }
 
 // Where a step's weights lie: parts of two panels.
@@ -192,23 +190,27 @@ DLM_KERNEL_INLINE void multiply_tiles() {
 }
 
 // One step of f32: high x low, high x middle, middle x middle, middle x high, low x high, high x
-// high, rows first.
-template <bool kTwo>
+// high, rows first. Calls between() kBetween times, for work that runs beside the matrix unit.
+template <bool kTwo, class Between>
 DLM_KERNEL_INLINE void multiply_step(const std::uint16_t* rows, std::int64_t tile_stride,
-                                     const StepWeights& weights) {
+                                     const StepWeights& weights, const Between& between) {
   load_rows<kTwo>(rows, tile_stride);
   load_weights(weights, 2);
   multiply_tiles<kTwo>();
+  between();
   load_weights(weights, 1);
   multiply_tiles<kTwo>();
   load_rows<kTwo>(rows + kTile, tile_stride);
   multiply_tiles<kTwo>();
+  between();
   load_weights(weights, 0);
   multiply_tiles<kTwo>();
   load_rows<kTwo>(rows + 2 * kTile, tile_stride);
   multiply_tiles<kTwo>();
+  between();
   load_rows<kTwo>(rows, tile_stride);
   multiply_tiles<kTwo>();
+  between();
 }
 
 // Sums of up to 32 rows and two panels, loaded from or stored to `sums`, `stride` floats a row.
@@ -248,6 +250,54 @@ struct Stretch {
   std::int64_t steps = 0;
 };
 
+// Takes the weights of a stretch apart, some at a time: between products of the stretch before it,
+// which the matrix unit computes meanwhile. Of each step two panels, each [part][16 pairs][16][2].
+class Splitter {
+ public:
+  explicit Splitter(const PanelTask& task) : task_(task) {}
+
+  void start(const Stretch& part, std::uint16_t* to) {
+    first_ = static_cast<const float*>(task_.panels) + part.panel * task_.shape.panel_size() +
+             part.step * kStepWeights;
+    to_ = to;
+    at_ = 0;
+    end_ = part.steps * kPairs;
+  }
+
+  // `count` pairs of inputs of each panel, a power of two up to kPairs; none where all are done.
+  DLM_KERNEL_INLINE void split(std::int64_t count) {
+    if (at_ == end_)
+      return;
+    const std::int64_t step = at_ / kPairs, pair = at_ % kPairs;
+    for (std::int64_t n = 0; n < 2; ++n) {
+      const float* from =
+          first_ + n * task_.shape.panel_size() + step * kStepWeights + pair * 2 * kLanes;
+      std::uint16_t* to = to_ + (2 * step + n) * 3 * kStepWeights + pair * 2 * kLanes;
+      for (std::int64_t i = 0; i < count; ++i) {
+        __builtin_prefetch(from + kSplitAhead, 0, 3);
+        __builtin_prefetch(from + kSplitAhead + kLanes, 0, 3);
+        split_pair(from, to);
+        from += 2 * kLanes;
+        to += 2 * kLanes;
+      }
+    }
+    at_ += count;
+  }
+
+  void finish() {
+    while (at_ < end_) split(1);
+  }
+
+  static constexpr std::int64_t kPairs = kPanelStep / 2;
+
+ private:
+  const PanelTask& task_;
+  const float* first_ = nullptr;
+  std::uint16_t* to_ = nullptr;
+  std::int64_t at_ = 0;
+  std::int64_t end_ = 0;
+};
+
 class MatrixLoop {
  public:
   MatrixLoop(const PanelTask& task, const MatrixScratch& scratch)
@@ -255,61 +305,149 @@ class MatrixLoop {
         scratch_(scratch),
         tiles_((task.rows + kTileRows - 1) / kTileRows),
         parts_(parts_of(task.shape.brain)),
-        sums_stride_(task.shape.panels() * kLanes) {}
+        sums_stride_(task.shape.panels() * kLanes),
+        splitter_(task) {}
 
   // Every stretch of the inputs for each pair of panels, for rows that stay in cache.
   void run(std::int64_t begin, std::int64_t end) {
+    begin_ = begin;
+    end_ = end;
+    if (begin == end)
+      return;
     for (std::int64_t tile = 0; tile < tiles_; tile += kChunkTiles) {
       const std::int64_t last = least(tile + kChunkTiles, tiles_);
-      for (std::int64_t step = 0; step < task_.shape.steps(); step += kStretch) {
-        const std::int64_t steps = least(kStretch, task_.shape.steps() - step);
-        for (std::int64_t panel = begin; panel < end; panel += 2)
-          stretch({panel, step, steps}, tile, last);
-      }
+      if (task_.shape.brain)
+        run_brain(tile, last);
+      else if (tiles_ <= 2)
+        run_few();
+      else
+        run_many(tile, last);
     }
   }
 
  private:
-  void stretch(const Stretch& part, std::int64_t tile, std::int64_t last) {
-    if (!task_.shape.brain)
-      split(part);
-    for (; tile < last; tile += 2) {
-      if (tile + 1 < last)
-        multiply<true>(part, tile);
+  // Up to two tiles of rows: sums stay in the unit, a step's weights in the first cache.
+  void run_few() {
+    const std::int64_t steps = task_.shape.steps();
+    const std::int64_t count = (end_ - begin_) / 2 * steps;
+    const auto at = [&](std::int64_t i) { return Stretch{begin_ + i / steps * 2, i % steps, 1}; };
+    splitter_.start(at(0), weights_);
+    splitter_.finish();
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::uint16_t* const weights = weights_ + i % kRing * 6 * kStepWeights;
+      if (i + 1 < count)
+        splitter_.start(at(i + 1), weights_ + (i + 1) % kRing * 6 * kStepWeights);
+      before_tiles_read(weights);
+      if (tiles_ == 2)
+        step_few<true>(at(i), weights);
       else
-        multiply<false>(part, tile);
+        step_few<false>(at(i), weights);
     }
-  }
-
-  void split(const Stretch& part) {
-    const std::int64_t size = task_.shape.panel_size();
-    const float* from =
-        static_cast<const float*>(task_.panels) + part.panel * size + part.step * kStepWeights;
-    for (std::int64_t step = 0; step < part.steps; ++step) {
-      for (std::int64_t n = 0; n < 2; ++n) {
-        const float* at = from + n * size + step * kStepWeights;
-        for (std::int64_t line = 0; line < kStepWeights; line += kLanes)
-          __builtin_prefetch(at + kAhead + line, 0, 2);
-        split_weights(at, weights_ + (2 * step + n) * 3 * kStepWeights);
-      }
-    }
-    before_tiles_read(weights_);
   }
 
   template <bool kTwo>
-  void multiply(const Stretch& part, std::int64_t tile) {
+  DLM_KERNEL_INLINE void step_few(const Stretch& part, const std::uint16_t* weights) {
+    const std::int64_t tile_stride = task_.shape.steps() * parts_ * kTile;
+    if (part.step == 0)
+      load_sums<kTwo>(nullptr, 0);
+    multiply_step<kTwo>(scratch_.parts + part.step * parts_ * kTile, tile_stride,
+                        {weights, weights + 3 * kStepWeights},
+                        [&] { splitter_.split(Splitter::kPairs / kBetween); });
+    if (part.step + 1 == task_.shape.steps())
+      finish_rows<kTwo>(part, 0);
+  }
+
+  void run_many(std::int64_t tile, std::int64_t last) {
+    const std::int64_t pairs = (end_ - begin_) / 2;
+    const std::int64_t stretches = (task_.shape.steps() + kStretch - 1) / kStretch;
+    const auto at = [&](std::int64_t i) {
+      const std::int64_t step = i / pairs * kStretch;
+      return Stretch{begin_ + i % pairs * 2, step, least(kStretch, task_.shape.steps() - step)};
+    };
+    // So many pairs at a time that the next weights are ready when they are needed.
+    std::int64_t share = Splitter::kPairs / kBetween;
+    while (share > 1 && share / 2 * kBetween * ((last - tile + 1) / 2) >= Splitter::kPairs)
+      share /= 2;
+    splitter_.start(at(0), weights_);
+    splitter_.finish();
+    for (std::int64_t i = 0; i < pairs * stretches; ++i) {
+      std::uint16_t* const weights = weights_ + i % 2 * kStretch * 6 * kStepWeights;
+      if (i + 1 < pairs * stretches)
+        splitter_.start(at(i + 1), weights_ + (i + 1) % 2 * kStretch * 6 * kStepWeights);
+      before_tiles_read(weights);
+      for (std::int64_t at_tile = tile; at_tile < last; at_tile += 2) {
+        if (at_tile + 1 < last)
+          multiply_many<true>(at(i), at_tile, weights, share);
+        else
+          multiply_many<false>(at(i), at_tile, weights, share);
+      }
+      splitter_.finish();
+    }
+  }
+
+  template <bool kTwo>
+  void multiply_many(const Stretch& part, std::int64_t tile, const std::uint16_t* weights,
+                     std::int64_t share) {
     const std::int64_t tile_stride = task_.shape.steps() * parts_ * kTile;
     const std::uint16_t* rows = scratch_.parts + tile * tile_stride + part.step * parts_ * kTile;
     float* kept = scratch_.sums + tile * kTileRows * sums_stride_ + part.panel * kLanes;
     load_sums<kTwo>(part.step == 0 ? nullptr : kept, sums_stride_);
-    if (task_.shape.brain)
-      multiply_brain<kTwo>(part, rows, tile_stride);
-    else
-      multiply_split<kTwo>(part, rows, tile_stride);
-    if (part.step + part.steps < task_.shape.steps()) {
-      store_sums<kTwo>(kept, sums_stride_);
-      return;
+    for (std::int64_t step = 0; step < part.steps; ++step) {
+      multiply_step<kTwo>(rows, tile_stride, {weights, weights + 3 * kStepWeights},
+                          [&] { splitter_.split(share); });
+      rows += 3 * kTile;
+      weights += 6 * kStepWeights;
     }
+    end_part<kTwo>(part, tile, kept);
+  }
+
+  void run_brain(std::int64_t tile, std::int64_t last) {
+    for (std::int64_t step = 0; step < task_.shape.steps(); step += kStretch) {
+      const std::int64_t steps = least(kStretch, task_.shape.steps() - step);
+      for (std::int64_t panel = begin_; panel < end_; panel += 2) {
+        for (std::int64_t at = tile; at < last; at += 2) {
+          if (at + 1 < last)
+            multiply_brain<true>({panel, step, steps}, at);
+          else
+            multiply_brain<false>({panel, step, steps}, at);
+        }
+      }
+    }
+  }
+
+  template <bool kTwo>
+  void multiply_brain(const Stretch& part, std::int64_t tile) {
+    const std::int64_t tile_stride = task_.shape.steps() * kTile;
+    const std::uint16_t* rows = scratch_.parts + tile * tile_stride + part.step * kTile;
+    float* kept = scratch_.sums + tile * kTileRows * sums_stride_ + part.panel * kLanes;
+    load_sums<kTwo>(part.step == 0 ? nullptr : kept, sums_stride_);
+    const std::int64_t size = task_.shape.panel_size();
+    const std::uint16_t* weights = static_cast<const std::uint16_t*>(task_.panels) +
+                                   part.panel * size + part.step * kStepWeights;
+    for (std::int64_t step = 0; step < part.steps; ++step) {
+      for (std::int64_t line = 0; line < kStepWeights; line += 2 * kLanes) {
+        __builtin_prefetch(weights + 2 * kAhead + line, 0, 2);
+        __builtin_prefetch(weights + size + 2 * kAhead + line, 0, 2);
+      }
+      load_rows<kTwo>(rows, tile_stride);
+      load_weights({weights, weights + size}, 0);
+      multiply_tiles<kTwo>();
+      rows += kTile;
+      weights += kStepWeights;
+    }
+    end_part<kTwo>(part, tile, kept);
+  }
+
+  template <bool kTwo>
+  DLM_KERNEL_INLINE void end_part(const Stretch& part, std::int64_t tile, float* kept) {
+    if (part.step + part.steps < task_.shape.steps())
+      store_sums<kTwo>(kept, sums_stride_);
+    else
+      finish_rows<kTwo>(part, tile);
+  }
+
+  template <bool kTwo>
+  DLM_KERNEL_INLINE void finish_rows(const Stretch& part, std::int64_t tile) {
     alignas(64) float sums[kTileRows * 2 * kWide];
     before_tiles_read(sums);
     store_sums<kTwo>(sums, kWide);
@@ -325,40 +463,16 @@ class MatrixLoop {
     }
   }
 
-  template <bool kTwo>
-  void multiply_split(const Stretch& part, const std::uint16_t* rows, std::int64_t tile_stride) {
-    const std::uint16_t* weights = weights_;
-    for (std::int64_t step = 0; step < part.steps; ++step) {
-      multiply_step<kTwo>(rows, tile_stride, {weights, weights + 3 * kStepWeights});
-      rows += 3 * kTile;
-      weights += 6 * kStepWeights;
-    }
-  }
-
-  template <bool kTwo>
-  void multiply_brain(const Stretch& part, const std::uint16_t* rows, std::int64_t tile_stride) {
-    const std::int64_t size = task_.shape.panel_size();
-    const std::uint16_t* weights = static_cast<const std::uint16_t*>(task_.panels) +
-                                   part.panel * size + part.step * kStepWeights;
-    for (std::int64_t step = 0; step < part.steps; ++step) {
-      for (std::int64_t line = 0; line < kStepWeights; line += 2 * kLanes) {
-        __builtin_prefetch(weights + 2 * kAhead + line, 0, 2);
-        __builtin_prefetch(weights + size + 2 * kAhead + line, 0, 2);
-      }
-      load_rows<kTwo>(rows, tile_stride);
-      load_weights({weights, weights + size}, 0);
-      multiply_tiles<kTwo>();
-      rows += kTile;
-      weights += kStepWeights;
-    }
-  }
+  static constexpr std::int64_t kRing = 2;  // of single steps
 
   const PanelTask& task_;
   const MatrixScratch& scratch_;
   std::int64_t tiles_;
   std::int64_t parts_;
   std::int64_t sums_stride_;
-  alignas(64) std::uint16_t weights_[kStretch * 6 * kStepWeights];
+  Splitter splitter_;
+  std::int64_t begin_ = 0, end_ = 0;
+  alignas(64) std::uint16_t weights_[2 * kStretch * 6 * kStepWeights];
 };
 
 }  // namespace
@@ -372,7 +486,7 @@ std::int64_t matrix_sums(const PanelTask& task) {
 
 void matrix_panels(const PanelTask& task, const MatrixScratch& scratch, std::int64_t begin,
                    std::int64_t end) {
-  configure_tiles();
+  configure_tiles(task.rows);
   MatrixLoop(task, scratch).run(begin, end);
   _tile_release();
 }

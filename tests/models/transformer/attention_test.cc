@@ -91,7 +91,8 @@ TEST(Attention, StridedViewsOfOneProjectionGiveTheSame) {
 TEST(AttentionPlan, ChoosesOneCallWhereRowsAgree) {
   const auto plan_of = [](std::vector<std::int64_t> lengths, std::vector<std::int64_t> starts) {
     const at::Tensor ids = ids_tensor({{1, 1, 1}, {1, 1, 1}});
-    return plan_attention(pack_rows(ids, lengths, starts, 4), at::TensorOptions(at::kFloat));
+    // A dtype that cached_attention.h has no loops for.
+    return plan_attention(pack_rows(ids, lengths, starts, 4), at::TensorOptions(at::kDouble));
   };
   const AttentionPlan prompt = plan_of({3, 3}, {0, 0});
   EXPECT_TRUE(prompt.one_call);
@@ -107,6 +108,22 @@ TEST(AttentionPlan, ChoosesOneCallWhereRowsAgree) {
   EXPECT_EQ(ragged.masks[0].bias.isinf().sum().item().toLong(), 3);
   EXPECT_FALSE(plan_of({3, 2}, {0, 0}).one_call);
   EXPECT_FALSE(plan_of({0, 1}, {5, 5}).one_call);
+}
+
+TEST(AttentionPlan, AFewTokensBehindCachedOnesGoByTheCachesLoops) {
+  if (!cached_attention_works(at::kCPU, at::kFloat))
+    GTEST_SKIP() << "this processor lacks the loops' instructions";
+  const at::Tensor ids = ids_tensor({{1, 1, 1}, {1, 1, 1}});
+  const auto plan_of = [&](std::vector<std::int64_t> lengths, std::vector<std::int64_t> starts) {
+    return plan_attention(pack_rows(ids, lengths, starts, 4), at::TensorOptions(at::kFloat));
+  };
+  EXPECT_TRUE(plan_of({3, 3}, {0, 0}).cached.empty());
+  const AttentionPlan mixed = plan_of({2, 3}, {5, 0});
+  EXPECT_FALSE(mixed.one_call);
+  ASSERT_EQ(mixed.cached.size(), 1U);
+  EXPECT_EQ(mixed.cached[0].row, 0);
+  EXPECT_EQ(mixed.cached[0].visible, (std::vector<std::int32_t>{6, 7}));
+  EXPECT_EQ(mixed.masks[1].mode, AttentionMode::kCausal);
 }
 
 TEST(AttentionPlan, CountsTheQueryKeyPairsThatCausalityLeaves) {

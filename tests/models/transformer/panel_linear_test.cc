@@ -83,18 +83,52 @@ TEST(PanelLinear, ManyRowsAgreeWithDouble) {
   }
 }
 
-// Whatever the other rows are, a row's result is the same, as long as the loop is: up to 16 rows in
-// f32, any in bf16.
+// Whatever the other rows are, and however many, a row's result is the same.
 TEST(PanelLinear, ARowDoesNotDependOnTheOthers) {
   for (const at::ScalarType dtype : dtypes()) {
-    const Layer layer(800, 50, dtype);
-    const at::Tensor x = normal(40, 800, 5).to(dtype);
-    const std::int64_t most = dtype == at::kFloat ? 16 : 40;
-    const at::Tensor all = panel_linear(*layer.panels, x.narrow(0, 0, most), {});
-    for (std::int64_t rows = 1; rows <= most; ++rows) {
-      const at::Tensor some = panel_linear(*layer.panels, x.narrow(0, 0, rows), {});
-      EXPECT_TRUE(at::equal(some, all.narrow(0, 0, rows))) << dtype << " " << rows;
+    for (const std::int64_t inputs : {40, 800}) {  // one stretch of the matrix unit's inputs, two
+      const Layer layer(inputs, 50, dtype);
+      const at::Tensor x = normal(300, inputs, 5).to(dtype);
+      const at::Tensor all = panel_linear(*layer.panels, x, {});
+      for (std::int64_t rows = 1; rows <= 64; ++rows) {
+        const std::int64_t first = 300 - rows;
+        const at::Tensor some = panel_linear(*layer.panels, x.narrow(0, first, rows), {});
+        EXPECT_TRUE(at::equal(some, all.narrow(0, first, rows))) << dtype << " " << rows;
+      }
     }
+  }
+}
+
+// Processors with a matrix unit never take this loop, so it is called as it is.
+TEST(PanelKernel, MultiplyAddsAgreeWithDoubleAndDoNotDependOnOtherRows) {
+  if (!panels_work(at::kCPU, at::kFloat))
+    GTEST_SKIP() << "this processor lacks the loop's instructions";
+  for (const std::int64_t inputs : {1, 33, 800}) {
+    const at::Tensor weight = normal(50, inputs, 1).to(at::kFloat);
+    const at::Tensor x = normal(40, inputs, 2).to(at::kFloat);
+    PanelTask task;
+    task.shape = {inputs, 50, false};
+    const std::int64_t panels = task.shape.panels();
+    const at::Tensor packed = at::empty({panels * task.shape.panel_size()});
+    for (std::int64_t panel = 0; panel < panels; ++panel)
+      pack_panel(task.shape, weight.const_data_ptr(), panel, packed.mutable_data_ptr());
+    const std::vector<float> bias(static_cast<std::size_t>(panels * kPanelOutputs), 0.5F);
+    task.panels = packed.const_data_ptr();
+    task.bias = bias.data();
+    task.x_stride = inputs;
+    const auto product = [&](std::int64_t first, std::int64_t rows) {
+      const at::Tensor out = at::empty({rows, 50});
+      task.x = x.const_data_ptr<float>() + first * inputs;
+      task.rows = rows;
+      task.out = out.mutable_data_ptr();
+      multiply_panels(task, 0, panels);
+      return out;
+    };
+    const at::Tensor all = product(0, 40);
+    const at::Tensor right = at::linear(x.to(at::kDouble), weight.to(at::kDouble)).add(0.5);
+    EXPECT_LT(all.to(at::kDouble).sub(right).abs().max().item().toDouble(), 2e-4) << inputs;
+    for (std::int64_t rows = 1; rows < 40; ++rows)
+      EXPECT_TRUE(at::equal(product(40 - rows, rows), all.narrow(0, 40 - rows, rows))) << rows;
   }
 }
 
@@ -102,7 +136,7 @@ TEST(PanelLinear, AnyNumberOfThreadsGivesTheSameBits) {
   const int before = at::get_num_threads();
   for (const at::ScalarType dtype : dtypes()) {
     const Layer layer(800, 130, dtype);
-    for (const std::int64_t rows : {1, 16, 40, 300}) {
+    for (const std::int64_t rows : {1, 16, 17, 32, 40, 64, 300}) {
       const at::Tensor x = normal(rows, 800, 6).to(dtype);
       at::set_num_threads(1);
       const at::Tensor one = panel_linear(*layer.panels, x, {});
