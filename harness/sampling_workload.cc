@@ -16,13 +16,12 @@
 #include "harness/base/error.h"
 #include "harness/base/log.h"
 #include "harness/base/text.h"
-#include "harness/data_root.h"
 #include "harness/free_text_task.h"
 #include "harness/pass_cost.h"
 #include "harness/progress.h"
 #include "harness/sample_task.h"
 #include "harness/text_sampling.h"
-#include "models/checkpoint/checkpoint.h"
+#include "harness/whole_text_settings.h"
 #include "models/runtime.h"
 #include "tasks/extractor.h"
 
@@ -70,8 +69,8 @@ using RowName = std::pair<std::string, std::int64_t>;  // document and sample
 class SamplingWorkload final : public Workload {
  public:
   SamplingWorkload(RunSpec spec, const LoadedModel& model, std::unique_ptr<SampleTask> task)
-      : spec_(std::move(spec)), model_(model), task_(std::move(task)) {
-    check_sampling(spec_, model_, task_->ending());  // what does not fit ends it here
+      : spec_(std::move(spec)), model_(model), task_(std::move(task)), sampler_(spec_, model_) {
+    sampler_.check(task_->ending());  // what does not fit ends it here
   }
 
   const TaskIdentity& task() const override { return task_->identity(); }
@@ -82,7 +81,7 @@ class SamplingWorkload final : public Workload {
     Json identity = task_->run_identity();
     const auto add = [&identity](const char* name, const std::string& folder) {
       if (!folder.empty())
-        identity[name] = Checkpoint::open(resolve_data_path(folder)).weights_sha256();
+        identity[name] = sampler_helper_sha256(folder);
     };
     add("verifier", spec_.sampler.verifier);
     add("adjust", spec_.sampler.adjust);
@@ -113,7 +112,7 @@ class SamplingWorkload final : public Workload {
   std::set<RowName> recall(const std::vector<Chunk>& chunks, std::span<const ExampleRow> stored,
                            LiveEstimate& live) const;
   void warm_up(const Chunk& chunk) const;
-  std::vector<ExampleRow> rows_of(const Chunk& chunk) const;
+  std::vector<ExampleRow> rows_of(const Chunk& chunk);
   ExampleRow row_of(const SamplePrompt& prompt, const SampledText& text) const;
   std::int64_t tokens_of(std::span<const std::int64_t> ids, std::size_t length) const;
   void put_text(const SampledText& text, const Prompt& prompt, ExampleRow& row) const;
@@ -121,6 +120,7 @@ class SamplingWorkload final : public Workload {
   RunSpec spec_;
   const LoadedModel& model_;
   std::unique_ptr<SampleTask> task_;
+  TextSampler sampler_;
 };
 
 std::vector<Prompt> SamplingWorkload::prompts_of(const Chunk& chunk) const {
@@ -202,11 +202,11 @@ ExampleRow SamplingWorkload::row_of(const SamplePrompt& prompt, const SampledTex
   return row;
 }
 
-std::vector<ExampleRow> SamplingWorkload::rows_of(const Chunk& chunk) const {
+std::vector<ExampleRow> SamplingWorkload::rows_of(const Chunk& chunk) {
   const std::vector<Prompt> prompts = prompts_of(chunk);
   const PassCounts before = pass_counts(model_);
   const auto start = Clock::now();
-  const std::vector<SampledText> texts = sample_texts(spec_, model_, prompts, task_->ending());
+  const std::vector<SampledText> texts = sampler_.sample(prompts, task_->ending());
   synchronise(spec_.device);
   const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
   const PassCounts counts = pass_counts(model_) - before;

@@ -18,6 +18,8 @@ namespace {
 // First-hitting in windows that move on by half their length: masked diffusion beyond its length.
 constexpr std::string_view kSlidingWindows = "semi_autoregressive";
 
+constexpr std::string_view kAnalytic = "analytic";
+
 // Replicates of one text's tries; those of different texts are below it.
 constexpr std::uint64_t kReplicatesPerTry = std::uint64_t{1} << 32;
 
@@ -27,6 +29,7 @@ PastContext past_context(const SamplerSpec& sampler) {
 
 // One token a step and no blocks: what else is asked for would be ignored.
 void check_autoregressive(const RunSpec& spec) {
+  refuse_sampler_helpers(spec.sampler, "writing token by token");
   if (spec.sampler.tokens_per_step != 1)
     throw ConfigError("tokens_per_step", std::to_string(spec.sampler.tokens_per_step),
                       "1: the text is written token by token; --sampler names another way");
@@ -103,6 +106,7 @@ SampledText sampled(const BlockSample& out) {
                     out.ids.end());
   text.finish = out.finish;
   text.nfe = out.nfe;
+  text.refreshes = out.refreshes;
   text.canvas = out.canvas;
   if (std::isfinite(out.margin))
     text.margin = out.margin;
@@ -146,34 +150,10 @@ std::vector<SampledText> autoregressive_texts(const RunSpec& spec, const LoadedM
   return texts;
 }
 
-std::vector<SampledText> one_try(const RunSpec& spec, const LoadedModel& loaded,
-                                 std::span<const Prompt> prompts, const TextEnding& asked) {
-  std::optional<StopStrings> strings;
-  if (!asked.stop_strings.empty()) {
-    DLM_CHECK(loaded.tokenizer != nullptr, "stop strings without a tokenizer");
-    strings.emplace(*loaded.tokenizer, asked.stop_strings);
-  }
-  const Ending ending{asked, strings ? &*strings : nullptr};
-  if (is_autoregressive(spec, loaded))
-    return autoregressive_texts(spec, loaded, prompts, ending);
-  std::vector<BlockSample> outs;
-  if (spec.sampler.name == "analytic") {
-    outs = analytic_samples(spec, loaded, prompts, asked);
-  } else {
-    BlockSampleOptions options = block_options(spec, loaded, ending);
-    const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
-    outs = spec.sampler.name == kSlidingWindows
-               ? sample_sliding_windows(*loaded.denoiser, prompts, options)
-               : sample_blocks(*loaded.denoiser, prompts, options);
-  }
-  std::vector<SampledText> texts;
-  for (const BlockSample& out : outs) texts.push_back(sampled(out));
-  return texts;
-}
-
 // The next try of a rejected text; what the earlier ones cost stays counted.
 void replace_try(SampledText& text, SampledText next) {
   next.nfe += text.nfe;
+  next.refreshes += text.refreshes;
   next.canvas += text.canvas;
   if (text.margin)
     next.margin = std::min(*text.margin, next.margin.value_or(*text.margin));
@@ -251,10 +231,47 @@ std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const s
   return loaded.tokenizer->encode(text);
 }
 
-std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
-                                      std::span<const Prompt> prompts, const TextEnding& ending) {
-  std::vector<SampledText> texts = one_try(spec, loaded, prompts, ending);
-  const std::int64_t restarts = spec.sampler.entropy_restarts;
+TextSampler::TextSampler(RunSpec spec, const LoadedModel& loaded)
+    : spec_(std::move(spec)), loaded_(loaded) {
+  if (is_autoregressive(spec_, loaded_) || spec_.sampler.name == kAnalytic) {
+    refuse_sampler_helpers(spec_.sampler, "this sampler");
+    return;
+  }
+  const TokenFilter filter = block_options(spec_, loaded_, {TextEnding()}).filter;
+  helpers_ = std::make_unique<SamplerHelpers>(load_sampler_helpers(spec_, loaded_, filter));
+}
+
+TextSampler::~TextSampler() = default;
+
+std::vector<SampledText> TextSampler::one_try(std::span<const Prompt> prompts,
+                                              const TextEnding& asked) {
+  std::optional<StopStrings> strings;
+  if (!asked.stop_strings.empty()) {
+    DLM_CHECK(loaded_.tokenizer != nullptr, "stop strings without a tokenizer");
+    strings.emplace(*loaded_.tokenizer, asked.stop_strings);
+  }
+  const Ending ending{asked, strings ? &*strings : nullptr};
+  if (is_autoregressive(spec_, loaded_))
+    return autoregressive_texts(spec_, loaded_, prompts, ending);
+  std::vector<BlockSample> outs;
+  if (spec_.sampler.name == kAnalytic) {
+    outs = analytic_samples(spec_, loaded_, prompts, asked);
+  } else {
+    BlockSampleOptions options = block_options(spec_, loaded_, ending);
+    hook_sampler_helpers(*helpers_, options);
+    outs = spec_.sampler.name == kSlidingWindows
+               ? sample_sliding_windows(*loaded_.denoiser, prompts, options)
+               : sample_blocks(*loaded_.denoiser, prompts, options);
+  }
+  std::vector<SampledText> texts;
+  for (const BlockSample& out : outs) texts.push_back(sampled(out));
+  return texts;
+}
+
+std::vector<SampledText> TextSampler::sample(std::span<const Prompt> prompts,
+                                             const TextEnding& ending) {
+  std::vector<SampledText> texts = one_try(prompts, ending);
+  const std::int64_t restarts = spec_.sampler.entropy_restarts;
   for (std::int64_t tried = 0; restarts > 0; ++tried) {
     std::vector<std::size_t> places;
     std::vector<Prompt> again;
@@ -272,25 +289,30 @@ std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& lo
           fmt::format("example {}: {} texts in a row fell below sampler.entropy_floor = {}; a "
                       "lower floor, more "
                       "sampler.entropy_restarts or another sampler may help",
-                      again.front().example, restarts + 1, spec.sampler.entropy_floor));
-    std::vector<SampledText> next = one_try(spec, loaded, again, ending);
+                      again.front().example, restarts + 1, spec_.sampler.entropy_floor));
+    std::vector<SampledText> next = one_try(again, ending);
     for (std::size_t k = 0; k < places.size(); ++k)
       replace_try(texts[places[k]], std::move(next[k]));
   }
   return texts;
 }
 
-void check_sampling(const RunSpec& spec, const LoadedModel& loaded, const TextEnding& ending) {
-  if (is_autoregressive(spec, loaded)) {
-    (void)generate(*loaded.model, {}, generate_options(spec, {ending}));
+void TextSampler::check(const TextEnding& ending) {
+  if (is_autoregressive(spec_, loaded_)) {
+    (void)generate(*loaded_.model, {}, generate_options(spec_, {ending}));
     return;
   }
-  if (spec.sampler.name == "analytic")
+  if (spec_.sampler.name == kAnalytic)
     return;  // its settings are checked as they are read
-  BlockSampleOptions options = block_options(spec, loaded, {ending});
-  const SamplerHelpers helpers = add_sampler_helpers(spec, loaded, options);
+  BlockSampleOptions options = block_options(spec_, loaded_, {ending});
+  hook_sampler_helpers(*helpers_, options);
   (void)make_reveal_policy(options.reveal);
-  (void)sample_blocks(*loaded.denoiser, {}, options);
+  (void)sample_blocks(*loaded_.denoiser, {}, options);
+}
+
+std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
+                                      std::span<const Prompt> prompts, const TextEnding& ending) {
+  return TextSampler(spec, loaded).sample(prompts, ending);
 }
 
 PassCounts pass_counts(const LoadedModel& loaded) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +23,7 @@ struct SampledText {
   std::vector<std::int64_t> fresh;  // new tokens; a stop id is the last of them
   FinishReason finish = FinishReason::kLength;
   std::int64_t nfe = 0;          // passes this text took part in, those of rejected tries included
+  std::int64_t refreshes = 0;    // passes of an ADJUST layer, the same; no part of nfe
   std::int64_t canvas = 0;       // tokens drawn, the same; those after the end included
   std::optional<double> margin;  // of the closest decision (BlockSample::margin), where recorded
 };
@@ -56,15 +58,39 @@ std::vector<std::int64_t> prompt_ids(const LoadedModel& loaded, const std::strin
 // The same for text that a chat template has rendered, with its special tokens spelled out.
 std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const std::string& text);
 
-// Continues every prompt; result[i] belongs to prompts[i]. A text that falls below
-// sampler.entropy_floor is begun anew sampler.entropy_restarts times, with the draws of replicate +
-// try * 2^32. Throws ConfigError for settings that the model does not take; Error for a text that
-// was rejected at every try.
+struct SamplerHelpers;
+
+// A run's sampler. What it asks beside the model (a verifier, an ADJUST layer) is loaded once, when
+// it is made.
+class TextSampler {
+ public:
+  // `loaded` must outlive it. Throws ConfigError for settings that the model does not take, and as
+  // the loaders of helpers do.
+  TextSampler(RunSpec spec, const LoadedModel& loaded);
+  ~TextSampler();
+  TextSampler(const TextSampler&) = delete;
+  TextSampler& operator=(const TextSampler&) = delete;
+
+  // Continues every prompt; result[i] belongs to prompts[i]. A text that falls below
+  // sampler.entropy_floor is begun anew sampler.entropy_restarts times, with the draws of replicate
+  // + try * 2^32. Throws ConfigError for settings that the model does not take; Error for a text
+  // that was rejected at every try.
+  std::vector<SampledText> sample(std::span<const Prompt> prompts, const TextEnding& ending);
+
+  // Throws ConfigError for settings that sample would refuse whatever the prompts are.
+  void check(const TextEnding& ending);
+
+ private:
+  std::vector<SampledText> one_try(std::span<const Prompt> prompts, const TextEnding& ending);
+
+  RunSpec spec_;
+  const LoadedModel& loaded_;
+  std::unique_ptr<SamplerHelpers> helpers_;  // null for samplers that ask none
+};
+
+// The same for one call.
 std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
                                       std::span<const Prompt> prompts, const TextEnding& ending);
-
-// Throws ConfigError for settings that sample_texts would refuse whatever the prompts are.
-void check_sampling(const RunSpec& spec, const LoadedModel& loaded, const TextEnding& ending);
 
 // Everything counted on the model so far, in either of its forms.
 PassCounts pass_counts(const LoadedModel& loaded);

@@ -3,10 +3,14 @@
 #include <vector>
 
 #include "harness/base/error.h"
+#include "harness/base/file.h"
+#include "harness/base/log.h"
 #include "harness/data_root.h"
 #include "harness/model_loading.h"
 #include "models/adjust_layer.h"
+#include "models/checkpoint/checkpoint.h"
 #include "models/judged_choice.h"
+#include "models/shape_model.h"
 
 namespace dlm {
 namespace {
@@ -71,8 +75,22 @@ std::int64_t end_of_turn(const LoadedModel& loaded) {
   return -1;
 }
 
-SamplerHelpers add_sampler_helpers(const RunSpec& spec, const LoadedModel& loaded,
-                                   BlockSampleOptions& options) {
+std::string sampler_helper_sha256(const std::string& folder) {
+  return is_shape(folder) ? sha256_hex(shape_adjust_name(folder))
+                          : Checkpoint::open(resolve_data_path(folder)).weights_sha256();
+}
+
+void refuse_sampler_helpers(const SamplerSpec& sampler, const std::string& what) {
+  const auto refuse = [&](const char* field, const std::string& folder) {
+    if (!folder.empty())
+      throw ConfigError(field, folder, fmt::format("none: {} does not ask it", what));
+  };
+  refuse("verifier", sampler.verifier);
+  refuse("adjust", sampler.adjust);
+}
+
+SamplerHelpers load_sampler_helpers(const RunSpec& spec, const LoadedModel& loaded,
+                                    const TokenFilter& filter) {
   const SamplerSpec& sampler = spec.sampler;
   SamplerHelpers helpers;
   const bool asks = sampler.name == "rerank" || sampler.name == "verified";
@@ -80,25 +98,35 @@ SamplerHelpers add_sampler_helpers(const RunSpec& spec, const LoadedModel& loade
     throw ConfigError("verifier", sampler.verifier,
                       "a model folder with the samplers rerank and verified, nothing else");
   if (asks) {
-    options.reveal.policy = "entropy";
     helpers.verifier = load_network(resolve_data_path(sampler.verifier), model_options(spec));
     JudgedChoiceOptions judged;
-    judged.filter = options.filter;
+    judged.filter = filter;
     judged.seed = spec.seed;
     judged.mask_id = loaded.denoiser->mask_id();
     helpers.choice = sampler.name == "rerank" ? make_rerank_choice(*helpers.verifier, judged)
                                               : make_verified_choice(*helpers.verifier, judged);
-    options.hooks.choice = helpers.choice.get();
   }
   if (!sampler.adjust.empty()) {
-    const auto* base = dynamic_cast<const CanvasModel*>(loaded.denoiser.get());
-    if (base == nullptr)
-      throw ConfigError("adjust", sampler.adjust, "none: only Dream and LLaDA give hidden states");
-    helpers.adjust = std::make_unique<AdjustLayer>(resolve_data_path(sampler.adjust), *base,
-                                                   loaded.weights_sha256);
-    options.hooks.refresh = helpers.adjust.get();
+    const BlockDenoiser& base = *loaded.denoiser;
+    helpers.adjust =
+        is_shape(sampler.adjust)
+            ? std::make_unique<AdjustLayer>(
+                  make_shape_adjust(sampler.adjust, hidden_model_of(base)), base)
+            : load_adjust_layer(resolve_data_path(sampler.adjust), base, loaded.weights_sha256);
+    const std::int64_t trained = helpers.adjust->config().trained_passes;
+    if (trained > 0 && sampler.tokens_per_step > trained + 1)
+      log_warning(fmt::format("the ADJUST layer was trained for {} tokens per step, not {}",
+                              trained + 1, sampler.tokens_per_step));
   }
   return helpers;
+}
+
+void hook_sampler_helpers(const SamplerHelpers& helpers, BlockSampleOptions& options) {
+  if (helpers.choice != nullptr) {
+    options.reveal.policy = "entropy";
+    options.hooks.choice = helpers.choice.get();
+  }
+  options.hooks.refresh = helpers.adjust.get();
 }
 
 void add_whole_text_settings(const RunSpec& spec, const LoadedModel& loaded,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "harness/base/spec.h"
+#include "models/adjust_layer.h"
 #include "models/factory.h"
 #include "models/sampling/block_sampler.h"
 
@@ -37,14 +38,22 @@ std::int64_t end_of_turn(const LoadedModel& loaded);
 struct SamplerHelpers {
   std::unique_ptr<AutoregressiveModel> verifier;
   std::unique_ptr<StepChoice> choice;
-  std::unique_ptr<Refresh> adjust;
+  std::unique_ptr<AdjustLayer> adjust;
 };
 
-// Loads what spec.sampler.verifier and .adjust name and hooks it into `options`; the samplers
-// rerank and verified rank positions by entropy. Throws ConfigError for a verifier without such a
-// sampler or the reverse, and as the loaders do.
-SamplerHelpers add_sampler_helpers(const RunSpec& spec, const LoadedModel& loaded,
-                                   BlockSampleOptions& options);
+// Loads what spec.sampler.verifier and .adjust name, for a sampler of the filter `filter`. Throws
+// ConfigError for a verifier without a sampler that asks it or the reverse, and as the loaders do.
+SamplerHelpers load_sampler_helpers(const RunSpec& spec, const LoadedModel& loaded,
+                                    const TokenFilter& filter);
+
+// The samplers rerank and verified rank positions by entropy.
+void hook_sampler_helpers(const SamplerHelpers& helpers, BlockSampleOptions& options);
+
+// What tells the helper in `folder` from another: the digest of its weights. Throws as the loaders.
+std::string sampler_helper_sha256(const std::string& folder);
+
+// Throws ConfigError where settings name helpers that the sampler `what` does not ask.
+void refuse_sampler_helpers(const SamplerSpec& sampler, const std::string& what);
 
 // Fills in the options that spec.sampler holds beyond those of every block sampler. Throws
 // ConfigError where the model has no end-of-text token to suppress.

@@ -7,32 +7,28 @@
 #include <string>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
-#include "models/canvas_model.h"
+#include "models/adjust_network.h"
+#include "models/block_decoder.h"
+#include "models/hidden_states.h"
 #include "models/sampling/block_sampler.h"
-#include "models/transformer/linear.h"
-#include "models/transformer/norm.h"
 
 namespace dlm {
 
-// For S positions with states h (S, D), those after the base's final norm at first and its own from
-// then on, and the text's present tokens with embeddings e:
-//   z = block(project([norm_embed(e), norm_hidden(h)])), h' = norm_postattn(z) + h,
-//   logits = the base's head of h', at the hidden positions only.
-// The block is a decoder layer as the base's, attending both ways. The same layer refreshes after
-// every reveal of a step, whatever K.
+// Runs on every denoiser that shows its hidden states: Dream, LLaDA, and the diffusion transformers
+// of masked and block diffusion. What the layer attends to is what the pass gave states of: the
+// whole text where the model sees it whole, and the whole sequence of masked diffusion, which is
+// one block; of block diffusion the block. The clean context is not attended to again: a step's
+// reveals change nothing in it, and the block's states have read it in every layer of the base.
+// Rotary positions count from the first of these positions. The layer is not told the noise level;
+// the states of a time-conditioned model carry it.
 //
-// A checkpoint is a folder: config.json with "model_type": "adjust", "base_weights_sha256" (as
-// Checkpoint::weights_sha256 of the base), "intermediate_size", "num_attention_heads" and
-// "num_key_value_heads", "rms_norm_eps", "rope_theta" where they are not the base's; and
-// model.safetensors with down_project.0.{weight, bias}, norm_embed.0.weight, norm_hidden.0.weight,
-// norm_postattn.0.weight and the layer's tensors as Qwen2 names them below layers.0.0.
+// The same layer refreshes after every reveal of a step, whatever K; from the second refresh on its
+// states are its own. The head sees the positions whose laws the sampler asks for. Its operations
+// are added to the base's counts, its passes are not.
 class AdjustLayer final : public Refresh {
  public:
-  // `base` must outlive the layer. Throws ConfigError where the layer was made for other weights
-  // than `base_sha256`, DataError for tensors that do not fit.
-  AdjustLayer(const std::string& folder, const CanvasModel& base, const std::string& base_sha256);
+  // `base` must outlive the layer. Throws ConfigError where the model shows no hidden states.
+  AdjustLayer(AdjustNetwork network, const BlockDenoiser& base);
 
   bool reads_hidden() const override { return true; }
 
@@ -40,17 +36,29 @@ class AdjustLayer final : public Refresh {
 
   void refresh(std::span<RefreshRow> rows) override;
 
-  std::int64_t parameters() const { return layer_.parameters; }
+  const AdjustConfig& config() const { return network_.config; }
 
+  std::int64_t parameters() const { return network_.layer.parameters; }
+
+  // Of the layer, each for all rows that had more to reveal.
   std::int64_t passes() const { return passes_; }
 
  private:
-  const CanvasModel& base_;
-  Decoder layer_;  // one block; its embedding, final norm and head are not used
-  Linear project_;
-  Norm norm_embed_, norm_hidden_, norm_postattn_;
-  std::vector<at::Tensor> states_;  // of each row of the decoder
+  PackedRows pack(std::span<const RefreshRow> rows) const;
+
+  AdjustNetwork network_;
+  const BlockDenoiser& base_;
+  const HiddenModel& hidden_;
+  std::vector<RowStates> states_;  // of each row of the decoder
   std::int64_t passes_ = 0;
 };
+
+// The parts of `model` around its hidden states. Throws ConfigError for a model that shows none (an
+// exact world, a score entropy network).
+const HiddenModel& hidden_model_of(const BlockDenoiser& model);
+
+// From a folder (adjust_network.h). Throws as load_adjust_network and the constructor.
+std::unique_ptr<AdjustLayer> load_adjust_layer(const std::string& folder, const BlockDenoiser& base,
+                                               const std::string& base_sha256);
 
 }  // namespace dlm

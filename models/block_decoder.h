@@ -13,6 +13,9 @@
 
 namespace dlm {
 
+class HiddenModel;  // models/hidden_states.h: they hold tensors
+class HiddenSource;
+
 enum class ContextCache {
   kOn,   // keys and values of finished blocks are kept: a pass computes what is new
   kOff,  // each pass computes the whole context again: the reference the cache is tested against
@@ -44,7 +47,7 @@ struct DecoderOptions {
   SliceStart slice_start = SliceStart::kLookBack;
   // Classifier-free guidance: logits are u + guidance (c - u), u those with the prompt hidden.
   double guidance = 1;
-  bool keeps_hidden = false;  // hidden states of a pass can be asked for (HiddenSource)
+  bool keeps_hidden = false;  // hidden states of a pass can be asked for (hidden_source)
 };
 
 // Throws ConfigError for guidance and stale keys: for models that do not see the whole text.
@@ -55,9 +58,6 @@ inline void check_sees_blocks_only(const DecoderOptions& options) {
   if (options.guidance != 1)
     throw ConfigError("guidance", fmt::format("{}", options.guidance),
                       "1: only models that see the whole text can hide the prompt");
-  if (options.keeps_hidden)
-    throw ConfigError("adjust", "of a model that sees finished blocks only",
-                      "none: only models that see the whole text give their hidden states");
 }
 
 // One row's part of a pass.
@@ -97,6 +97,9 @@ class BlockDecoder {
   // written to and is the decoder's until its next pass. Throws ConfigError for ids outside the
   // vocabulary and for a row beyond DecoderOptions::longest.
   virtual std::span<float> step(std::span<const DecodeStep> steps) = 0;
+
+  // The hidden states that passes leave, with DecoderOptions::keeps_hidden; else null.
+  virtual const HiddenSource* hidden_source() const { return nullptr; }
 };
 
 // A denoiser that can be sampled from.
@@ -109,6 +112,10 @@ class BlockDenoiser : public Denoiser {
 
   // Throws ConfigError for a block size or cache use that the model does not take.
   virtual std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const = 0;
+
+  // The network around its hidden states, as long as the model lives; null where there are none to
+  // show (exact worlds) or they are of no law of tokens (score entropy).
+  virtual const HiddenModel* hidden_model() const { return nullptr; }
 };
 
 }  // namespace dlm

@@ -61,9 +61,12 @@ class CanvasDecoder final : public BlockDecoder, public HiddenSource {
     return {logits_.mutable_data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
   }
 
-  at::Tensor hidden(std::int64_t row) const override {
-    DLM_CHECK(options_.keeps_hidden, "hidden states of row {} that were not kept", row);
-    return hidden_.at(static_cast<std::size_t>(row));
+  const HiddenSource* hidden_source() const override {
+    return options_.keeps_hidden ? this : nullptr;
+  }
+
+  RowStates hidden(std::int64_t row) const override {
+    return {hidden_.at(static_cast<std::size_t>(row)), 0};
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
@@ -156,14 +157,24 @@ at::Tensor CanvasModel::logits_of(const at::Tensor& hidden) const {
   return head_logits_of(normalise(decoder_.final_norm, hidden));
 }
 
-at::Tensor CanvasModel::head_logits_of(const at::Tensor& normed) const {
+at::Tensor CanvasModel::embedded(const at::Tensor& ids) const {
+  const InferenceScope scope;
+  return at::embedding(decoder_.token_embedding, ids.to(decoder_.compute.device));
+}
+
+void CanvasModel::count_flops(double flops) const {
+  const std::lock_guard lock(mutex_);
+  counts_.flops += flops;
+}
+
+at::Tensor CanvasModel::head_logits_of(const at::Tensor& states) const {
   const InferenceScope scope;
   {
     const std::lock_guard lock(mutex_);
-    counts_.head_rows += normed.size(0);
-    counts_.flops += head_flops(decoder_.shape, normed.size(0));
+    counts_.head_rows += states.size(0);
+    counts_.flops += head_flops(decoder_.shape, states.size(0));
   }
-  at::Tensor logits = linear(decoder_.head, normed).to(at::kFloat);
+  at::Tensor logits = linear(decoder_.head, states).to(at::kFloat);
   if (traits_.mask_logit == MaskLogit::kBanned)
     logits.select(1, traits_.mask_id).fill_(-std::numeric_limits<double>::infinity());
   return logits;

@@ -14,6 +14,7 @@
 
 #include "harness/base/json.h"
 #include "models/block_decoder.h"
+#include "models/hidden_states.h"
 #include "models/model_options.h"
 #include "models/transformer/decoder.h"
 
@@ -70,20 +71,10 @@ struct CanvasForward {
   at::Tensor last_hidden;  // (B, L, D) after the final norm
 };
 
-// A decoder that kept the hidden states of its last pass.
-class HiddenSource {
- public:
-  virtual ~HiddenSource() = default;
-
-  // (S, D) after the final norm, of a row that took part; position i's is the one that gives the
-  // logits of token i.
-  virtual at::Tensor hidden(std::int64_t row) const = 0;
-};
-
 // As a Denoiser: the term of a hidden token of block b is given every earlier block, the known
 // tokens of its own, and masks to the end of the text: what semi-autoregressive generation sees.
 // One block as long as the text is the models' own likelihood. May be shared between threads.
-class CanvasModel final : public BlockDenoiser {
+class CanvasModel final : public BlockDenoiser, public HiddenModel {
  public:
   CanvasModel(Decoder decoder, ModelInfo info, CanvasTraits traits);
 
@@ -110,6 +101,18 @@ class CanvasModel final : public BlockDenoiser {
 
   PassCounts counts() const override;
 
+  const HiddenModel* hidden_model() const override { return this; }
+
+  const DecoderShape& network_shape() const override { return decoder_.shape; }
+
+  const Compute& network_compute() const override { return decoder_.compute; }
+
+  at::Tensor embedded(const at::Tensor& ids) const override;
+
+  at::Tensor head_logits_of(const at::Tensor& states) const override;
+
+  void count_flops(double flops) const override;
+
   const CanvasTraits& traits() const { return traits_; }
 
   const Decoder& decoder() const { return decoder_; }
@@ -124,9 +127,6 @@ class CanvasModel final : public BlockDenoiser {
 
   // Logits (R, V) f32 of such hidden states, counted; a banned mask is -inf.
   at::Tensor logits_of(const at::Tensor& hidden) const;
-
-  // The same of states after the final norm.
-  at::Tensor head_logits_of(const at::Tensor& normed) const;
 
   // Logits (R, V) f32 of the wanted positions in order: u + guidance (c - u), u those with the
   // prompts hidden. One counted pass.

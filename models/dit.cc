@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
 
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 
 #include "harness/base/error.h"
@@ -191,6 +193,29 @@ void DitModel::count(const PassCounts& cost, std::int64_t head_rows) const {
   counts_ += cost;
   counts_.head_rows += head_rows;
   counts_.flops += head_flops(dit_.config.shape, head_rows);
+}
+
+const HiddenModel* DitModel::hidden_model() const {
+  return loss() == DenoiserLoss::kMaskedCrossEntropy ? this : nullptr;
+}
+
+at::Tensor DitModel::embedded(const at::Tensor& ids) const {
+  const InferenceScope scope;
+  return at::embedding(dit_.decoder.token_embedding, ids.to(dit_.decoder.compute.device));
+}
+
+at::Tensor DitModel::head_logits_of(const at::Tensor& states) const {
+  const InferenceScope scope;
+  count({}, states.size(0));
+  at::Tensor logits = head_logits(dit_, states);
+  logits.select(1, dit_.config.mask_id).fill_(-std::numeric_limits<double>::infinity());
+  return logits;
+}
+
+void DitModel::count_flops(double flops) const {
+  PassCounts cost;
+  cost.flops = flops;
+  count(cost, 0);
 }
 
 bool DitModel::context_depends_on_t(std::int64_t clean_length) const {

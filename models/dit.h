@@ -13,6 +13,7 @@
 #include "models/checkpoint/checkpoint.h"
 #include "models/diffusion_transformer/dit_head.h"
 #include "models/diffusion_transformer/dit_network.h"
+#include "models/hidden_states.h"
 #include "models/model_options.h"
 
 namespace dlm {
@@ -34,7 +35,7 @@ struct DitForward {
 // published code gives all blocks the level of the first), so token_terms runs it again for each
 // distinct (sequence, t) asked for. Queries that show the network the same are computed once.
 // Passes take up to 1024 rows at a time. May be shared between threads.
-class DitModel final : public BlockDenoiser {
+class DitModel final : public BlockDenoiser, public HiddenModel {
  public:
   DitModel(Dit dit, ModelInfo info, BlockSizes sizes);
 
@@ -63,6 +64,20 @@ class DitModel final : public BlockDenoiser {
   std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override;
 
   PassCounts counts() const override;
+
+  // States are rows after the modulated final norm: where the model reads the noise level they
+  // carry it, and the head is the same for all.
+  const HiddenModel* hidden_model() const override;
+
+  const DecoderShape& network_shape() const override { return dit_.config.shape; }
+
+  const Compute& network_compute() const override { return dit_.decoder.compute; }
+
+  at::Tensor embedded(const at::Tensor& ids) const override;
+
+  at::Tensor head_logits_of(const at::Tensor& states) const override;
+
+  void count_flops(double flops) const override;
 
   // The network's output as published, (B, L, V) f32: for parity and inspection, all logits at
   // once. Throws ConfigError for shapes, ids or a block size that do not fit.

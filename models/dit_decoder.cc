@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "models/diffusion_transformer/decode_pass.h"
 #include "models/diffusion_transformer/dit_head.h"
 #include "models/dit.h"
+#include "models/hidden_states.h"
 #include "models/transformer/inference_scope.h"
 
 namespace dlm {
@@ -28,7 +30,7 @@ std::int64_t cache_places(const DecoderOptions& options, std::int64_t max_length
   return std::min(options.longest, 2 * max_length) + options.block_size;
 }
 
-class DitDecoder final : public BlockDecoder {
+class DitDecoder final : public BlockDecoder, public HiddenSource {
  public:
   DitDecoder(const Dit& dit, const ModelInfo& info, const DecoderOptions& options, CountPass count)
       : dit_(dit),
@@ -37,7 +39,11 @@ class DitDecoder final : public BlockDecoder {
         count_(std::move(count)),
         cache_(dit, options.rows, cache_places(options, info.max_length)),
         clean_(static_cast<std::size_t>(options.rows)),
-        stored_(static_cast<std::size_t>(options.rows), 0) {}
+        stored_(static_cast<std::size_t>(options.rows), 0),
+        states_(static_cast<std::size_t>(options.rows)),
+        block_(static_cast<std::size_t>(options.block_size)) {
+    std::iota(block_.begin(), block_.end(), std::int64_t{0});
+  }
 
   std::int64_t rows() const override { return options_.rows; }
 
@@ -61,17 +67,41 @@ class DitDecoder final : public BlockDecoder {
       stored_[static_cast<std::size_t>(step.row)] += std::ssize(step.completed);
       if (options_.cache == ContextCache::kOff)
         start_over(step);
+      if (options_.keeps_hidden)
+        step.wanted = block_;
     }
     const DecodeResult pass = decode_pass(dit_, own, shape, cache_);
-    logits_ = head_logits(dit_, pass.rows).cpu().contiguous();
+    const at::Tensor rows = options_.keeps_hidden ? keep_states(steps, pass.rows) : pass.rows;
+    logits_ = head_logits(dit_, rows).cpu().contiguous();
     if (dit_.config.parameterization == DitParameterization::kSedd)
-      turn_into_log_scores(own);
+      turn_into_log_scores(steps);
     logits_.select(1, dit_.config.mask_id).fill_(-std::numeric_limits<double>::infinity());
     count_(pass.cost, logits_.size(0));
     return {logits_.mutable_data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
   }
 
+  const HiddenSource* hidden_source() const override {
+    return options_.keeps_hidden ? this : nullptr;
+  }
+
+  RowStates hidden(std::int64_t row) const override {
+    return states_.at(static_cast<std::size_t>(row));
+  }
+
  private:
+  // Keeps what the pass gave of every position of the blocks; returns the wanted rows of it.
+  at::Tensor keep_states(std::span<const DecodeStep> steps, const at::Tensor& rows) {
+    const std::int64_t size = options_.block_size;
+    std::vector<std::int64_t> wanted;
+    for (std::size_t s = 0; s < steps.size(); ++s) {
+      const auto row = static_cast<std::size_t>(steps[s].row);
+      const std::int64_t begin = static_cast<std::int64_t>(s) * size;
+      states_[row] = {rows.narrow(0, begin, size), stored_[row]};
+      for (const std::int64_t position : steps[s].wanted) wanted.push_back(begin + position);
+    }
+    return rows.index_select(0, index_tensor(wanted, rows.device()));
+  }
+
   std::int64_t context() const {
     return std::max<std::int64_t>(0, info_.max_length - options_.block_size);
   }
@@ -131,6 +161,8 @@ class DitDecoder final : public BlockDecoder {
   BlockCache cache_;
   std::vector<std::vector<std::int64_t>> clean_;  // ContextCache::kOff: what each row holds
   std::vector<std::int64_t> stored_;              // positions given to each row so far
+  std::vector<RowStates> states_;                 // keeps_hidden: of each row's block
+  std::vector<std::int64_t> block_;               // every position of a block
   at::Tensor logits_;
 };
 
@@ -142,6 +174,8 @@ std::unique_ptr<BlockDecoder> DitModel::new_decoder(const DecoderOptions& option
   if (options.rows < 1)
     throw ConfigError("batch_size", std::to_string(options.rows), "at least 1");
   check_sees_blocks_only(options);
+  if (options.keeps_hidden && hidden_model() == nullptr)
+    throw ConfigError("adjust", "with a score entropy model", "none: it gives no probabilities");
   const bool one_block = options.longest <= options.block_size;
   if (!config.cross_attention && !one_block)
     throw ConfigError("length", std::to_string(options.longest),

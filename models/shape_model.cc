@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "shape:";
 constexpr std::string_view kBlockDiffusion = "bd3lm";
+constexpr std::string_view kAdjust = "adjust";
 constexpr double kSpread = 0.02;
 
 struct Shape {
@@ -75,15 +76,23 @@ void read_pair(const std::string& pair, Shape& shape) {
   shape.values[key] = *value;
 }
 
-Shape parse_shape(std::string_view spec) {
+std::string kind_of(std::string_view spec) {
+  return std::string(spec.substr(kPrefix.size(), spec.find('?') - kPrefix.size()));
+}
+
+void read_pairs(std::string_view spec, Shape& shape) {
   const auto question = spec.find('?');
-  const std::string kind(spec.substr(kPrefix.size(), question - kPrefix.size()));
+  if (question == std::string_view::npos)
+    return;
+  for (const std::string& pair : split(spec.substr(question + 1), '&')) read_pair(pair, shape);
+}
+
+Shape parse_shape(std::string_view spec) {
+  const std::string kind = kind_of(spec);
   if (kind != kBlockDiffusion && kind != "gpt2")
     throw unknown_name("model shape", kind, std::vector<std::string>{"bd3lm", "gpt2"});
   Shape shape = default_shape(kind);
-  if (question != std::string_view::npos) {
-    for (const std::string& pair : split(spec.substr(question + 1), '&')) read_pair(pair, shape);
-  }
+  read_pairs(spec, shape);
   const std::int64_t head_dim = shape.at("hidden") / shape.at("heads");
   if (shape.at("hidden") % shape.at("heads") != 0 || head_dim % 2 != 0)
     throw ConfigError("model shape: heads", fmt::to_string(shape.at("heads")),
@@ -96,10 +105,17 @@ Shape parse_shape(std::string_view spec) {
   return shape;
 }
 
+Shape parse_adjust_shape(std::string_view spec) {
+  if (!is_shape(spec) || kind_of(spec) != kAdjust)
+    throw ConfigError("adjust", std::string(spec), "a folder, or shape:adjust?seed=1");
+  Shape shape{std::string(kAdjust), {{"seed", 1}}};
+  read_pairs(spec, shape);
+  return shape;
+}
+
 class Maker {
  public:
-  Maker(const Shape& shape, const ModelOptions& options)
-      : shape_(shape), compute_(resolve_compute(options)) {}
+  Maker(const Shape& shape, const Compute& compute) : shape_(shape), compute_(compute) {}
 
   std::unique_ptr<DitModel> block_diffusion() {
     Dit dit;
@@ -116,6 +132,15 @@ class Maker {
     ModelInfo info = this->info(dit.decoder);
     info.is_bound = true;
     return std::make_unique<DitModel>(std::move(dit), std::move(info), BlockSizes::kAny);
+  }
+
+  AdjustNetwork adjust(const AdjustConfig& config) {
+    std::map<std::string, at::Tensor> tensors;
+    for (const auto& [name, shape] : adjust_tensor_shapes(config))
+      tensors[name] = shape.size() == 2        ? weights(shape[0], shape[1])
+                      : name.ends_with("bias") ? at::zeros(shape)
+                                               : at::ones(shape);
+    return make_adjust_network(config, tensors, compute_);
   }
 
   std::unique_ptr<DecoderModel> autoregressive() {
@@ -215,7 +240,7 @@ bool is_shape(std::string_view spec) {
 LoadedModel make_shape_model(std::string_view spec, const ModelOptions& options) {
   const InferenceScope scope;
   const Shape shape = parse_shape(spec);
-  Maker maker(shape, options);
+  Maker maker(shape, resolve_compute(options));
   LoadedModel loaded;
   loaded.name = shape.canonical();
   loaded.weights_sha256 = sha256_hex(loaded.name);
@@ -225,6 +250,19 @@ LoadedModel make_shape_model(std::string_view spec, const ModelOptions& options)
   else
     loaded.model = maker.autoregressive();
   return loaded;
+}
+
+AdjustNetwork make_shape_adjust(std::string_view spec, const HiddenModel& base) {
+  const InferenceScope scope;
+  const Shape shape = parse_adjust_shape(spec);
+  const Json json = {{"model_type", "adjust"},
+                     {"base_weights_sha256", sha256_hex(shape.canonical())}};
+  return Maker(shape, base.network_compute())
+      .adjust(parse_adjust_config(json, base.network_shape(), shape.canonical()));
+}
+
+std::string shape_adjust_name(std::string_view spec) {
+  return parse_adjust_shape(spec).canonical();
 }
 
 }  // namespace dlm

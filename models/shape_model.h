@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "models/adjust_network.h"
 #include "models/factory.h"
 
 namespace dlm {
@@ -17,5 +18,12 @@ namespace dlm {
 LoadedModel make_shape_model(std::string_view spec, const ModelOptions& options);
 
 bool is_shape(std::string_view spec);
+
+// "shape:adjust?seed=1": an ADJUST layer with the base's heads and inner width and random weights,
+// for speed alone; no base is asked for by hash. Throws ConfigError for another spec.
+AdjustNetwork make_shape_adjust(std::string_view spec, const HiddenModel& base);
+
+// Its name with every number said.
+std::string shape_adjust_name(std::string_view spec);
 
 }  // namespace dlm

@@ -48,14 +48,21 @@ void check_fits(const LoadedModel& loaded, const SpeedQuestion& question) {
                       fmt::format("together at most the model's length, {}", limit));
 }
 
-SpeedRepeat one_repeat(const RunSpec& spec, const LoadedModel& loaded,
-                       std::span<const Prompt> prompts, const TextEnding& ending,
+struct Timed {
+  const RunSpec& spec;
+  const LoadedModel& loaded;
+  StepTimes times = {};
+  LoadedModel model = timed_model(loaded, times);
+  TextSampler sampler{spec, model};
+};
+
+SpeedRepeat one_repeat(Timed& timed, std::span<const Prompt> prompts, const TextEnding& ending,
                        std::vector<double>& steps) {
   using Clock = std::chrono::steady_clock;
-  StepTimes times;
-  const LoadedModel timed = timed_model(loaded, times);
-  const auto texts = sample_texts(spec, timed, prompts, ending);
-  synchronise(spec.device);
+  StepTimes& times = timed.times;
+  times = {};
+  const auto texts = timed.sampler.sample(prompts, ending);
+  synchronise(timed.spec.device);
   times.begins.push_back(Clock::now());
   std::int64_t accepted = -times.first_tokens;
   for (const SampledText& text : texts) accepted += std::ssize(text.fresh);
@@ -72,7 +79,7 @@ SpeedRepeat one_repeat(const RunSpec& spec, const LoadedModel& loaded,
   repeat.accepted = accepted;
   repeat.canvas = -times.first_tokens;
   for (const SampledText& text : texts) repeat.canvas += text.canvas;
-  repeat.counts = pass_counts(loaded) - times.first_counts;
+  repeat.counts = pass_counts(timed.loaded) - times.first_counts;
   return repeat;
 }
 
@@ -120,11 +127,12 @@ SamplingSpeed measure_sampling(const RunSpec& spec, const LoadedModel& loaded,
   const TextEnding ending{question.new_tokens, {}};
   SamplingSpeed speed;
   add_sizes(loaded, speed);
+  Timed timed{spec, loaded};
   std::vector<double> warm_up;
-  (void)one_repeat(spec, loaded, prompts, ending, warm_up);
+  (void)one_repeat(timed, prompts, ending, warm_up);
   const std::int64_t most = std::max(kFewestRepeats, question.most_repeats);
   while (std::ssize(speed.repeats) < most) {
-    speed.repeats.push_back(one_repeat(spec, loaded, prompts, ending, speed.step_seconds));
+    speed.repeats.push_back(one_repeat(timed, prompts, ending, speed.step_seconds));
     if (std::ssize(speed.repeats) < kFewestRepeats)
       continue;
     const auto seconds = speed.rates([](const SpeedRepeat&) { return 1; });

@@ -37,6 +37,8 @@ class TimedDecoder final : public BlockDecoder {
 
   void clear(std::int64_t row) override { inner_->clear(row); }
 
+  const HiddenSource* hidden_source() const override { return inner_->hidden_source(); }
+
   std::span<float> step(std::span<const DecodeStep> steps) override {
     clock_.begin(model_.counts());
     StepTimes& times = clock_.times();
@@ -76,6 +78,10 @@ class TimedDenoiser final : public BlockDenoiser {
   std::int64_t mask_id() const override { return inner_.mask_id(); }
 
   std::int64_t trained_block_size() const override { return inner_.trained_block_size(); }
+
+  bool sees_whole_text() const override { return inner_.sees_whole_text(); }
+
+  const HiddenModel* hidden_model() const override { return inner_.hidden_model(); }
 
   std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
                                        std::int64_t block_size) const override {

@@ -22,6 +22,7 @@
 #include "harness/environment.h"
 #include "harness/model_loading.h"
 #include "harness/sweep.h"
+#include "harness/whole_text_settings.h"
 #include "models/machine_probe.h"
 #include "models/runtime.h"
 #include "results/store.h"
@@ -43,7 +44,9 @@ constexpr const char* kText =
     "--context 0,512\n"
     "  dlmbench bench --model shape:gpt2 --dtype f32,bf16 --batch-size 1,16\n"
     "  dlmbench bench --model bd3lm/ --any-block-size true --block-size 4,16 --sampler random "
-    "--tokens-per-step 1,2,4";
+    "--tokens-per-step 1,2,4\n"
+    "  dlmbench bench --model 'shape:bd3lm?block=16' --sampler random --tokens-per-step 1,4 "
+    "--adjust shape:adjust";
 
 constexpr std::int64_t kNewTokens = 64;
 
@@ -174,6 +177,7 @@ Table speed_table(const Measured& run) {
   add("block", run.block_size);
   add("sampler", spec.sampler.name);
   add("K", spec.sampler.tokens_per_step);
+  add("adjust", spec.sampler.adjust.empty() ? "no" : "yes");
   add("temperature", spec.sampler.temperature);
   add("batch", spec.batch_size);
   add("context", run.context);
@@ -194,6 +198,11 @@ Table speed_table(const Measured& run) {
 RunHeader header_of(const Measured& run, const LoadedModel& model) {
   Json settings = run_fields(SpecPart::kGenerate).to_json(run.spec, false);
   settings["bench"] = {{"context", run.context}};
+  for (const auto& [name, folder] : {std::pair("verifier", run.spec.sampler.verifier),
+                                     std::pair("adjust", run.spec.sampler.adjust)}) {
+    if (!folder.empty())
+      settings["bench"][name] = sampler_helper_sha256(folder);
+  }
   RunHeader header;
   header.identity_json = canonical_json({{"measures", "bench"},
                                          {"settings", settings},

@@ -149,6 +149,8 @@ Json as_json(const LoadedModel& loaded, const Request& request, const Prompt& pr
               {"ids", out.fresh},
               {"finish", finish_reason_name(out.finish)},
               {"nfe", out.nfe}};
+  if (out.refreshes > 0)
+    object["layer_passes"] = out.refreshes;
   if (out.margin)
     object["margin"] = *out.margin;
   if (loaded.tokenizer != nullptr)

@@ -109,6 +109,8 @@ std::unique_ptr<BlockDecoder> make_exact_decoder(std::shared_ptr<const ExactWorl
                                                  const DecoderOptions& options,
                                                  PassCounts& counts) {
   check_sees_blocks_only(options);
+  if (options.keeps_hidden)
+    throw ConfigError("adjust", "with an exact world", "a network: a world has no hidden states");
   if (options.block_size < 1)
     throw ConfigError("block_size", fmt::to_string(options.block_size), "an integer >= 1");
   const std::int64_t limit = world->info().max_length;

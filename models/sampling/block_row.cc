@@ -85,7 +85,8 @@ bool BlockRow::prepare() {
     }
     plan_ = std::move(reveal.positions);
     left_ = std::ssize(plan_);
-    wanted_ = context_.options.hooks.refresh != nullptr ? hidden_ : plan_;
+    // With refreshes in between, the pass gives the law of the first reveal only.
+    wanted_ = context_.options.hooks.refresh != nullptr ? std::vector{plan_.front()} : plan_;
     std::sort(wanted_.begin(), wanted_.end());
     return true;
   }
@@ -320,11 +321,13 @@ DrawnToken BlockRow::drawn(std::span<const float> logits, std::int64_t position)
   return draw_from(law, tokens_.uniform(step_, static_cast<std::uint64_t>(name.position)));
 }
 
-RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) const {
-  RefreshRow view{row, ids_, begin_, revealed_, hidden_, {}, 0};
+RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) {
+  wanted_ = reads_laws_ ? hidden_ : std::vector{plan_.front()};
+  RefreshRow view{row, ids_, begin_, revealed_, hidden_, wanted_, {}, 0};
   if (context_.canvas)
     view.masks_behind = canvas_ - begin_ - size_;
-  for (const std::int64_t position : hidden_) view.logits.push_back(row_of(logits, position));
+  for (const std::int64_t position : wanted_) view.logits.push_back(row_of(logits, position));
+  ++out_.refreshes;
   return view;
 }
 

@@ -43,8 +43,8 @@ class BlockRow {
   // over.
   bool reveal(std::span<float> logits, std::int64_t most);
 
-  // Between two calls of reveal.
-  RefreshRow refresh_row(std::int64_t row, std::span<float> logits) const;
+  // Between two calls of reveal: what the next one needs, written to `logits`, wanted() x V.
+  RefreshRow refresh_row(std::int64_t row, std::span<float> logits);
 
   // After the step's last reveal.
   void finish_step();

@@ -36,6 +36,12 @@ void check_prompt(const Prompt& prompt, std::size_t index, const BlockDenoiser& 
   }
 }
 
+void check_tokens_per_step(const BlockSampleOptions& options, std::int64_t block_size) {
+  if (options.reveal.tokens_per_step > std::max<std::int64_t>(1, block_size))
+    throw ConfigError("tokens_per_step", fmt::to_string(options.reveal.tokens_per_step),
+                      fmt::format("at most the block, {} tokens", block_size));
+}
+
 // Of a model that sees the whole text.
 void check_canvas(const BlockSampleOptions& options) {
   const std::int64_t canvas = options.max_new_tokens;
@@ -43,9 +49,7 @@ void check_canvas(const BlockSampleOptions& options) {
   if (options.block_size < 0 || (canvas > 0 && canvas % size != 0))
     throw ConfigError("block_size", fmt::to_string(options.block_size),
                       fmt::format("a divisor of max_new_tokens = {}, or 0: one block", canvas));
-  if (options.reveal.tokens_per_step > std::max<std::int64_t>(1, size))
-    throw ConfigError("tokens_per_step", fmt::to_string(options.reveal.tokens_per_step),
-                      fmt::format("at most the block, {} tokens", size));
+  check_tokens_per_step(options, size);
 }
 
 void check_ids(const char* field, std::span<const std::int64_t> ids, const BlockDenoiser& model) {
@@ -62,6 +66,9 @@ void check_policy(const BlockSampleOptions& options, const RevealPolicy& policy)
                       "none: the sampler does not rank the tokens that are drawn");
   if (options.hooks.choice != nullptr && !policy.reads_laws())
     throw ConfigError("sampler", options.reveal.policy, "one that ranks positions, for this hook");
+  if (options.hooks.choice != nullptr && options.hooks.refresh != nullptr)
+    throw ConfigError("adjust", "with a sampler that chooses a step's tokens at once",
+                      "another sampler: nothing is revealed one by one");
 }
 
 void check_options(const BlockSampleOptions& options, const BlockDenoiser& model) {
@@ -78,6 +85,9 @@ void check_options(const BlockSampleOptions& options, const BlockDenoiser& model
   else if (options.block_size < 0 || (options.block_size == 0 && model.trained_block_size() == 0))
     throw ConfigError("block_size", fmt::to_string(options.block_size),
                       "an integer >= 1: this model was trained with none");
+  else if (options.hooks.refresh != nullptr)
+    check_tokens_per_step(options,
+                          options.block_size > 0 ? options.block_size : model.trained_block_size());
   const std::int64_t limit = model.info().max_length;
   if (limit > 0 && options.block_size > limit)
     throw ConfigError("block_size", fmt::to_string(options.block_size),

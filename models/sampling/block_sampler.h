@@ -23,13 +23,16 @@ struct RefreshRow {
   std::span<const std::int64_t> ids;     // the text to the end of its block, masks in place
   std::int64_t begin = 0;                // where the block begins
   std::int64_t revealed = 0;             // position in the block, just revealed
-  std::vector<std::int64_t> hidden;      // positions in the block still hidden
-  std::vector<std::span<float>> logits;  // of each of them, V: to be written
+  std::vector<std::int64_t> hidden;      // positions in the block still hidden, ascending
+  std::vector<std::int64_t> wanted;      // of them, those that the next reveal looks at
+  std::vector<std::span<float>> logits;  // of each wanted one, V: to be written
   std::int64_t masks_behind = 0;         // that the model sees behind the block
 };
 
-// Makes the laws of a step's later reveals depend on its earlier ones. With it, every hidden
-// position goes through the head.
+// Makes the laws of a step's later reveals depend on its earlier ones. A step of K tokens is one
+// pass of the model and K - 1 refreshes. Where the policy ranks positions by their laws, it does so
+// anew after each refresh, and every hidden position goes through the head; where it has chosen
+// them before, only the next one does. Bans hold at each reveal.
 class Refresh {
  public:
   virtual ~Refresh() = default;
@@ -136,8 +139,9 @@ struct BlockSample {
   std::vector<std::int64_t> ids;  // prompt, its hidden tokens filled in, and new tokens
   std::int64_t prompt_tokens = 0;
   FinishReason finish = FinishReason::kLength;
-  std::int64_t nfe = 0;     // passes this text took part in
-  std::int64_t canvas = 0;  // tokens drawn, those after the end of the text included
+  std::int64_t nfe = 0;        // passes of the model this text took part in
+  std::int64_t refreshes = 0;  // that this text took part in, with a Refresh hook
+  std::int64_t canvas = 0;     // tokens drawn, those after the end of the text included
   // The smallest distance of any decision from another one, in probability (of positions: in the
   // policy's score; of an argmax: in logits). Where two runs of the same seed differ, a rounding
   // error of this size was enough.

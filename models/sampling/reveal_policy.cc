@@ -138,6 +138,17 @@ class RandomOrder final : public RevealPolicy {
     return all;
   }
 
+  std::vector<RevealOutcome> ordered_outcomes(const BlockState& state) const override {
+    std::vector<RevealOutcome> all;
+    for (RevealOutcome& outcome : outcomes(state)) {
+      do {
+        all.push_back(outcome);
+      } while (std::next_permutation(outcome.positions.begin(), outcome.positions.end()));
+    }
+    for (RevealOutcome& outcome : all) outcome.probability = 1 / static_cast<double>(all.size());
+    return all;
+  }
+
  private:
   RevealSchedule schedule_;
 };
@@ -337,6 +348,10 @@ Reveal RevealPolicy::choose(const BlockState& state, const StepDraws& draws) con
 
 std::vector<RevealOutcome> RevealPolicy::outcomes(const BlockState& state) const {
   DLM_CHECK(false, "outcomes of {} positions without their laws", state.hidden.size());
+}
+
+std::vector<RevealOutcome> RevealPolicy::ordered_outcomes(const BlockState& state) const {
+  return outcomes(state);
 }
 
 double RevealPolicy::score(const TokenLaw& law) const {

@@ -106,6 +106,10 @@ class RevealPolicy {
   // Not reads_laws(): all that choose may return, t aside. For laws known in full.
   virtual std::vector<RevealOutcome> outcomes(const BlockState& state) const;
 
+  // The same with every order in which choose may return them, where that is not one: it matters
+  // where a step's later tokens depend on its earlier ones.
+  virtual std::vector<RevealOutcome> ordered_outcomes(const BlockState& state) const;
+
   // reads_laws(): positions of larger score are revealed first, the lowest of equals.
   virtual double score(const TokenLaw& law) const;
 

@@ -16,6 +16,7 @@ void append_window(const BlockSample& window, const StopRules& rules, std::int64
   const auto before = std::ssize(text.ids);
   text.ids.insert(text.ids.end(), window.ids.begin() + window.prompt_tokens, window.ids.end());
   text.nfe += window.nfe;
+  text.refreshes += window.refreshes;
   text.canvas += window.canvas;
   text.margin = std::min(text.margin, window.margin);
   if (std::ssize(text.ids) > wanted)

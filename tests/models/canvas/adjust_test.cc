@@ -41,7 +41,7 @@ class AdjustTest : public ::testing::Test {
     const std::string path = folder_.file("adjust");
     std::filesystem::remove_all(path);
     write_random_adjust(path, sha256_, post_norm);
-    return std::make_unique<AdjustLayer>(path, *base_, sha256_);
+    return load_adjust_layer(path, *base_, sha256_);
   }
 
   BlockSample sample(std::int64_t tokens_per_step, Refresh* refresh, double temperature = 1) const {
@@ -80,7 +80,7 @@ class BaseAgain final : public Refresh {
       MaskedText text;
       text.ids.assign(row.ids.begin(), row.ids.end());
       text.ids.insert(text.ids.end(), static_cast<std::size_t>(row.masks_behind), base_.mask_id());
-      for (const std::int64_t position : row.hidden) text.wanted.push_back(row.begin + position);
+      for (const std::int64_t position : row.wanted) text.wanted.push_back(row.begin + position);
       const at::Tensor logits = base_.guided_logits({&text, 1}, 1).contiguous();
       const float* from = logits.const_data_ptr<float>();
       for (std::span<float> to : row.logits) {
@@ -142,7 +142,7 @@ TEST_F(AdjustTest, RefusesAnotherBase) {
   const std::string path = folder_.file("foreign");
   write_random_adjust(path, std::string(64, 'a'), 1);
   try {
-    AdjustLayer(path, *base_, sha256_);
+    (void)load_adjust_layer(path, *base_, sha256_);
     FAIL() << "a layer of another base";
   } catch (const ConfigError& error) {
     EXPECT_NE(std::string(error.what()).find("weights aaaaaaaaaaaaaaaa"), std::string::npos)
@@ -154,7 +154,7 @@ TEST_F(AdjustTest, RefusesAMissingTensor) {
   const std::string path = folder_.file("partial");
   write_random_adjust(path, sha256_, 1, "norm_hidden.0.weight");
   try {
-    AdjustLayer(path, *base_, sha256_);
+    (void)load_adjust_layer(path, *base_, sha256_);
     FAIL() << "a layer without norm_hidden";
   } catch (const DataError& error) {
     EXPECT_NE(std::string(error.what()).find("norm_hidden.0.weight"), std::string::npos)

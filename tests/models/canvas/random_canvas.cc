@@ -122,7 +122,11 @@ void write_random_adjust(const std::string& folder, const std::string& base_sha2
   Values values = random_values(shapes);
   if (missing != "norm_postattn.0.weight")
     values["norm_postattn.0.weight"].assign(kWidth, static_cast<float>(post_norm));
-  const Json config = {{"model_type", "adjust"}, {"base_weights_sha256", base_sha256}};
+  const Json config = {{"model_type", "adjust"},
+                       {"base_weights_sha256", base_sha256},
+                       {"num_attention_heads", 4},
+                       {"num_key_value_heads", 2},
+                       {"intermediate_size", kInner}};
   write_folder(folder, config, shapes, values);
 }
 

@@ -1,6 +1,9 @@
 // What the block loop writes follows the law that going through every state gives. Each
 // chi-square's false-alarm rate is at most 1e-6 (tests/support/chi_square.h); seeds are fixed.
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -101,6 +104,55 @@ TEST(BlockLaw, ChiSquareTellsPoliciesApart) {
   EXPECT_GT(chi2, testing::chi_square_limit(80));
 }
 
+// Notes the positions of every text's first step, in the order in which they are revealed.
+class FirstPositions final : public TokenDraws {
+ public:
+  DrawnToken draw(const TokenLaw& law, const DrawName& name) override {
+    if (name.step == 0)
+      of[name.example].push_back(name.position);
+    const RandomStream stream(3, Purpose::kTokenDraw, name.example);
+    return draw_from(law, stream.uniform(name.step, static_cast<std::uint64_t>(name.position)));
+  }
+
+  std::map<std::uint64_t, std::vector<std::int64_t>> of;
+};
+
+// Dream's alg_temp: n positions without replacement, the weights of those left softmax(score /
+// alg_temp). Two of four: p_i p_j / (1 - p_i) for each ordered pair.
+TEST(BlockLaw, PositionTemperatureDrawsPositionsWithoutReplacement) {
+  const TabularWorld world = small_world();
+  const auto laws = world.conditionals(std::vector<std::int64_t>(kLength, -1));
+  for (const char* name : {"confidence", "entropy", "margin"}) {
+    RevealOptions reveal{.policy = name, .tokens_per_step = 2};
+    const auto policy = make_reveal_policy(reveal);
+    std::vector<double> weights;
+    double sum = 0;
+    for (std::size_t i = 0; i < kLength; ++i) {
+      const TokenLaw law = filtered_law(std::span(laws).subspan(i * kVocab, kVocab), {});
+      weights.push_back(std::exp(policy->score(law) / 0.1));
+      sum += weights.back();
+    }
+    std::vector<double> pairs;
+    for (std::size_t i = 0; i < kLength; ++i) {
+      for (std::size_t j = 0; j < kLength; ++j)
+        pairs.push_back(i == j ? 0 : weights[i] / sum * weights[j] / (sum - weights[i]));
+    }
+    EXPECT_GT(*std::max_element(weights.begin(), weights.end()),
+              1.3 * *std::min_element(weights.begin(), weights.end()))
+        << "weights that are all alike";
+    FirstPositions seen;
+    BlockSampleOptions options = sample_options({4, reveal, {}});
+    options.reveal.position_temperature = 0.1;
+    options.hooks.draws = &seen;
+    counts_of(options, 20000);
+    std::vector<std::int64_t> counts(kLength * kLength);
+    for (const auto& [example, positions] : seen.of)
+      ++counts.at(static_cast<std::size_t>(positions.at(0) * kLength + positions.at(1)));
+    SCOPED_TRACE(name);
+    testing::expect_follows(counts, pairs);
+  }
+}
+
 // Refreshes the laws of a step by what it has revealed: then any number of tokens per step is one.
 class ExactRefresh final : public Refresh {
  public:
@@ -112,8 +164,8 @@ class ExactRefresh final : public Refresh {
       for (std::int64_t& id : known) id = id == kVocab ? -1 : id;
       EXPECT_GE(known.at(static_cast<std::size_t>(row.begin + row.revealed)), 0);
       const auto laws = world_.conditionals(known);
-      for (std::size_t i = 0; i < row.hidden.size(); ++i) {
-        const auto from = static_cast<std::size_t>((row.begin + row.hidden[i]) * kVocab);
+      for (std::size_t i = 0; i < row.wanted.size(); ++i) {
+        const auto from = static_cast<std::size_t>((row.begin + row.wanted[i]) * kVocab);
         for (std::size_t v = 0; v < kVocab; ++v)
           row.logits[i][v] = static_cast<float>(std::log(laws[from + v]));
       }

@@ -1,0 +1,166 @@
+// From a run's settings to texts: the end of a text held back, helpers loaded once.
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "harness/base/error.h"
+#include "harness/model_loading.h"
+#include "harness/text_sampling.h"
+#include "harness/whole_text_settings.h"
+#include "models/runtime.h"
+#include "tests/models/canvas/random_canvas.h"
+#include "tests/support/data.h"
+#include "tests/support/tiny_model.h"
+
+namespace dlm::testing {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+
+constexpr std::int64_t kEos = 37;  // of random_canvas.h, 40 tokens
+
+class TextSamplerTest : public ::testing::Test {
+ protected:
+  TextSamplerTest() { set_threads(1); }
+
+  LoadedModel dream(std::int64_t vocab_size = 40) {
+    write_random_dream(folder_.file("dream"), vocab_size);
+    return load_model(folder_.file("dream"), {});
+  }
+
+  static RunSpec spec_of(const std::string& sampler) {
+    RunSpec spec;
+    spec.sampler.name = sampler;
+    spec.batch_size = 4;
+    return spec;
+  }
+
+  static std::vector<Prompt> prompts(std::uint64_t count) {
+    std::vector<Prompt> all;
+    for (std::uint64_t i = 0; i < count; ++i) all.push_back({{3, 1, 4}, i, 0});
+    return all;
+  }
+
+  static std::int64_t ends(const RunSpec& spec, const LoadedModel& model) {
+    std::int64_t count = 0;
+    for (const SampledText& text : sample_texts(spec, model, prompts(40), {16, {}}))
+      count += std::count(text.fresh.begin(), text.fresh.end(), kEos);
+    return count;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(TextSamplerTest, SuppressedEndsAreBannedOrRevealedLast) {
+  write_random_llada(folder_.file("llada"));
+  const LoadedModel llada = load_model(folder_.file("llada"), {});
+  const LoadedModel base = dream();
+
+  struct Case {
+    const LoadedModel& model;
+    const char* suppress;
+    const char* published;
+    double temperature;
+    Ids banned, late;
+  };
+
+  const std::vector<Case> cases = {
+      {base, "none", "none", 1, {}, {}},
+      {base, "never", "none", 1, {kEos}, {}},
+      {base, "last", "none", 1, {}, {kEos}},
+      {llada, "never", "none", 0, {kEos}, {}},
+      {llada, "last", "none", 1, {}, {kEos}},
+      {llada, "last", "llada", 0, {}, {kEos}},
+      // As published: above temperature 0 only the end of a turn is held back, and there is none.
+      {llada, "last", "llada", 1, {}, {}},
+  };
+  for (const Case& one : cases) {
+    RunSpec spec;
+    spec.sampler.suppress_eos = one.suppress;
+    spec.sampler.published = one.published;
+    spec.sampler.temperature = one.temperature;
+    BlockSampleOptions options;
+    add_whole_text_settings(spec, one.model, options);
+    EXPECT_EQ(options.banned_ids, one.banned) << one.suppress << one.published << one.temperature;
+    EXPECT_EQ(options.late_ids, one.late) << one.suppress << one.published << one.temperature;
+  }
+  RunSpec spec;
+  spec.sampler.suppress_eos = "never";
+  BlockSampleOptions options;
+  EXPECT_THROW(add_whole_text_settings(spec, load_model("exact:tabular?v=3&l=4", {}), options),
+               ConfigError);
+}
+
+TEST_F(TextSamplerTest, TextsHaveNoEndWhereItIsNeverDrawn) {
+  const LoadedModel model = dream();
+  RunSpec spec = spec_of("entropy");
+  spec.sampler.temperature = 2;
+  EXPECT_GT(ends(spec, model), 0);
+  spec.sampler.suppress_eos = "never";
+  EXPECT_EQ(ends(spec, model), 0);
+}
+
+// Held back, an end is drawn again at every step in which another position is left.
+TEST_F(TextSamplerTest, EndsRevealedLastAreFewer) {
+  write_random_llada(folder_.file("llada"));
+  const LoadedModel model = load_model(folder_.file("llada"), {});
+  RunSpec spec = spec_of("low_confidence");
+  spec.sampler.temperature = 3;
+  const std::int64_t free = ends(spec, model);
+  spec.sampler.suppress_eos = "last";
+  EXPECT_LT(2 * ends(spec, model), free);
+}
+
+TEST_F(TextSamplerTest, LoadsAVerifierOnce) {
+  const LoadedModel model = dream(257);
+  write_tiny_model(folder_.file("judge"));
+  RunSpec spec = spec_of("verified");
+  spec.sampler.verifier = folder_.file("judge");
+  TextSampler sampler(spec, model);
+  std::filesystem::remove_all(folder_.file("judge"));
+  const auto all = prompts(6);
+  const auto whole = sampler.sample(all, {8, {}});
+  for (std::size_t i = 0; i < all.size(); ++i)
+    EXPECT_EQ(sampler.sample(std::span(all).subspan(i, 1), {8, {}}).front().fresh, whole[i].fresh);
+  EXPECT_THROW(TextSampler(spec, model), Error);
+}
+
+TEST_F(TextSamplerTest, AnAdjustLayerServesEveryBatch) {
+  write_random_dream(folder_.file("dream"));
+  ModelOptions options;
+  options.hash_weights = true;
+  const LoadedModel model = load_model(folder_.file("dream"), options);
+  write_random_adjust(folder_.file("layer"), model.weights_sha256, 1);
+  RunSpec spec = spec_of("entropy");
+  spec.sampler.tokens_per_step = 4;
+  spec.sampler.adjust = folder_.file("layer");
+  TextSampler sampler(spec, model);
+  std::filesystem::remove_all(folder_.file("layer"));
+  const auto all = prompts(5);
+  const auto whole = sampler.sample(all, {8, {}});
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(whole[i].nfe, 2);
+    EXPECT_EQ(whole[i].refreshes, 6);
+    EXPECT_EQ(sampler.sample(std::span(all).subspan(i, 1), {8, {}}).front().fresh, whole[i].fresh);
+  }
+}
+
+TEST_F(TextSamplerTest, RefusesHelpersThatNobodyAsks) {
+  const LoadedModel world = load_model("exact:tabular?v=3&l=4", {});
+  RunSpec spec = spec_of("autoregressive");
+  spec.sampler.adjust = "layer";
+  EXPECT_THROW(TextSampler(spec, world), ConfigError);
+  spec = spec_of("first_hitting");
+  spec.sampler.adjust = "shape:adjust";
+  EXPECT_THROW(TextSampler(spec, world), ConfigError);
+  const LoadedModel model = dream();
+  spec = spec_of("entropy");
+  spec.sampler.verifier = "judge";
+  EXPECT_THROW(TextSampler(spec, model), ConfigError);
+}
+
+}  // namespace
+}  // namespace dlm::testing
