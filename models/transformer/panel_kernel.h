@@ -71,7 +71,7 @@ struct MatrixScratch {
 std::int64_t matrix_parts(const PanelTask& task);
 std::int64_t matrix_sums(const PanelTask& task);
 
-// Takes one row apart; rows up to the next multiple of kTileRows are zeros.
+// Takes one row apart; of more than kTileRows, rows up to the next multiple of it too: zeros.
 void split_row(const PanelTask& task, std::int64_t row, std::uint16_t* parts);
 
 // Panels [begin, end), both even, by the matrix unit, after every row was taken apart.

@@ -75,7 +75,9 @@ void run_matrix(const PanelTask& task) {
   auto* memory = static_cast<std::byte*>(scratch.at_least(parts + sums));
   const MatrixScratch at{reinterpret_cast<std::uint16_t*>(memory),
                          reinterpret_cast<float*>(memory + parts)};
-  const std::int64_t rows = (task.rows + kTileRows - 1) / kTileRows * kTileRows;
+  // A single tile has as many rows as there are; of more, each is whole.
+  const std::int64_t rows =
+      task.rows <= kTileRows ? task.rows : (task.rows + kTileRows - 1) / kTileRows * kTileRows;
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
