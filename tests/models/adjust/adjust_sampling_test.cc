@@ -86,7 +86,7 @@ class AdjustSampling : public ::testing::TestWithParam<Form> {
 
   std::vector<BlockSample> sample(const std::string& policy, std::int64_t tokens_per_step,
                                   Refresh* refresh) {
-    const std::vector<Prompt> prompts = {{{3, 1}, 0, 0}, {{2}, 1, 0}, {{}, 2, 0}};
+    const std::vector<Prompt> prompts = {{{3, 1}, 0, 0}, {{2}, 1, 0}, {{5, 5, 8}, 2, 0}};
     BlockSampleOptions options;
     options.reveal = {policy, tokens_per_step};
     options.block_size = GetParam().block_size;

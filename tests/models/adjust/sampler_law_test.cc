@@ -38,7 +38,7 @@ std::unique_ptr<BlockDenoiser> small_masked(std::int64_t tokens, std::int64_t le
                     .layers = 2,
                     .length = length,
                     .cross_attention = false,
-                    .scale = 0.5});
+                    .scale = 0.2});
 }
 
 AdjustNetwork small_layer(const BlockDenoiser& base, double post_norm) {

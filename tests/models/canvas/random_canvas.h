@@ -13,8 +13,8 @@ void write_random_dream(const std::string& folder, std::int64_t vocab_size = 40)
 // The same sizes and 40 tokens, as LLaDA.
 void write_random_llada(const std::string& folder);
 
-// An ADJUST layer of those sizes, for any base of width 32; its post norm's weights are `post_norm`. `missing`: a tensor that
-// is left out.
+// An ADJUST layer of those sizes, for any base of width 32; its post norm's weights are
+// `post_norm`. `missing`: a tensor that is left out.
 void write_random_adjust(const std::string& folder, const std::string& base_sha256,
                          double post_norm, const std::string& missing = "");
 
