@@ -7,6 +7,7 @@
 #include "harness/base/error.h"
 #include "harness/base/text.h"
 #include "models/exact/exact_world.h"
+#include "models/exact/grammar.h"
 #include "models/exact/markov.h"
 #include "models/exact/tabular.h"
 
@@ -68,6 +69,17 @@ std::unique_ptr<ExactWorld> make_markov(std::string_view where, std::string_view
   return std::make_unique<MarkovWorld>(spec);
 }
 
+std::unique_ptr<ExactWorld> make_grammar(std::string_view where, std::string_view text) {
+  const Keys keys(where, text, {"brackets", "open", "error", "seed", "concentration"});
+  GrammarSpec spec;
+  spec.brackets = keys.get("brackets", spec.brackets, parse_int, "an integer");
+  spec.open = keys.get("open", spec.open, parse_double, "a number");
+  spec.error = keys.get("error", spec.error, parse_double, "a number");
+  spec.seed = keys.get("seed", spec.seed, parse_uint, "an integer >= 0");
+  spec.concentration = keys.get("concentration", spec.concentration, parse_double, "a number");
+  return std::make_unique<GrammarWorld>(spec);
+}
+
 }  // namespace
 
 std::unique_ptr<ExactWorld> make_exact_world(std::string_view spec) {
@@ -82,7 +94,9 @@ std::unique_ptr<ExactWorld> make_exact_world(std::string_view spec) {
     return make_tabular(where, text);
   if (kind == "markov")
     return make_markov(where, text);
-  throw unknown_name("exact world", kind, std::vector<std::string>{"tabular", "markov"});
+  if (kind == "grammar")
+    return make_grammar(where, text);
+  throw unknown_name("exact world", kind, std::vector<std::string>{"tabular", "markov", "grammar"});
 }
 
 }  // namespace dlm

@@ -8,7 +8,7 @@
 
 #include "harness/base/error.h"
 #include "models/diffusion_transformer/noise.h"
-#include "models/training/layer.h"
+#include "models/training/products.h"
 #include "models/training/row_loops.h"
 
 namespace dlm {
@@ -141,7 +141,7 @@ std::vector<double> head_backward(const HeadLoss& loss, const Affine& head, cons
     const std::int64_t count = logits.size(0);
     add_weight_gradient(gradient.head.weight, logits, rows.narrow(0, first, count));
     add_bias_gradient(gradient.head.bias, logits);
-    gradient.rows.narrow(0, first, count).copy_(logits.mm(head.weight));
+    gradient.rows.narrow(0, first, count).copy_(product_backward(logits, head.weight));
   });
   check_finite(loss, terms);
   return terms;

@@ -2,12 +2,11 @@
 
 #include <utility>
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
-#include <ATen/ops/mm.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
+
+#include "models/training/products.h"
 
 namespace dlm {
 namespace {
@@ -97,7 +96,7 @@ class LayerBackward {
         gate_backward(runs, d_out, state_.y2, gate_parts(state_, place_.dropout, true));
     if (!d_parts_.empty())
       d_parts_[5] = gate.gate;
-    const at::Tensor d_up = gate.y.mm(weights_.down.weight);
+    const at::Tensor d_up = product_backward(gate.y, weights_.down.weight);
     const at::Tensor inner = gelu_backward(state_.up, d_up);
     add_weight_gradient(sums.down.weight, gate.y, inner);
     add_bias_gradient(sums.down.bias, gate.y);
@@ -106,7 +105,8 @@ class LayerBackward {
     at::Tensor stats = state_.stats2;
     add_weight_gradient(sums.up.weight, d_up, norm_forward(call, d_up.scalar_type(), stats));
     add_bias_gradient(sums.up.bias, d_up);
-    const NormGradients d = norm_backward(call, stats, d_up.mm(weights_.up.weight), d_out);
+    const NormGradients d =
+        norm_backward(call, stats, product_backward(d_up, weights_.up.weight), d_out);
     norm_vectors_backward(norm, d, sums.norm2, d_parts_);
   }
 
@@ -129,10 +129,11 @@ class LayerBackward {
       gradients_.clean_kv = d_clean;
     }
     const AttentionPlace where = {place_.pass, place_.rows, place_.angles, place_.shape.heads};
-    attention_backward(
-        where, attention_tensors(place_.pass, state_.q, state_.kv, clean_kv_of(place_)),
-        state_.attention,
-        {gate.y.mm(weights_.out), attention_tensors(place_.pass, d.q, d.kv, d_clean), given});
+    attention_backward(where,
+                       attention_tensors(place_.pass, state_.q, state_.kv, clean_kv_of(place_)),
+                       state_.attention,
+                       {product_backward(gate.y, weights_.out),
+                        attention_tensors(place_.pass, d.q, d.kv, d_clean), given});
     return d;
   }
 
@@ -154,13 +155,13 @@ class LayerBackward {
     const std::int64_t width = h.size(1);
     if (d.all.defined()) {
       add_weight_gradient(sum, d.all, h);
-      return d.all.mm(weights_.qkv);
+      return product_backward(d.all, weights_.qkv);
     }
     add_weight_gradient(sum.narrow(0, width, 2 * width), d.kv, h);
-    at::Tensor d_h = d.kv.mm(weights_.qkv.narrow(0, width, 2 * width));
+    at::Tensor d_h = product_backward(d.kv, weights_.qkv.narrow(0, width, 2 * width));
     if (d.q.size(0) > 0) {
       add_weight_gradient(sum.narrow(0, 0, width), d.q, selected(h, place_.rows));
-      d_h.index_add_(0, place_.rows.index, d.q.mm(weights_.qkv.narrow(0, 0, width)));
+      d_h.index_add_(0, place_.rows.index, product_backward(d.q, weights_.qkv.narrow(0, 0, width)));
     }
     return d_h;
   }
@@ -173,23 +174,6 @@ class LayerBackward {
 };
 
 }  // namespace
-
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (bias.defined())
-    return at::addmm(bias.to(x.scalar_type()), x, weight.t());
-  return at::mm(x, weight.t());
-}
-
-void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& d, const at::Tensor& x) {
-  if (d.scalar_type() == at::kFloat)
-    gradient.addmm_(d.t(), x);
-  else
-    gradient.add_(at::mm(d.t(), x));
-}
-
-void add_bias_gradient(const at::Tensor& gradient, const at::Tensor& d) {
-  gradient.add_(at::sum(d, {0}, false, at::kFloat));
-}
 
 at::Tensor layer_forward(const LayerPlace& place, const at::Tensor& x, LayerState& state) {
   const at::ScalarType dtype = product_dtype(place.shape);

@@ -51,13 +51,4 @@ struct LayerGradients {
 at::Tensor layer_backward(const LayerPlace& place, const at::Tensor& d_out, const LayerState& state,
                           LayerGradients& gradients);
 
-// y = x W^T (+ b), all of one dtype but b, which is f32.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-
-// gradient (f32) += d^T x.
-void add_weight_gradient(const at::Tensor& gradient, const at::Tensor& d, const at::Tensor& x);
-
-// gradient (f32) += the sum of d's rows.
-void add_bias_gradient(const at::Tensor& gradient, const at::Tensor& d);
-
 }  // namespace dlm

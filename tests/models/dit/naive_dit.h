@@ -1,5 +1,5 @@
-// The network written plainly, in f64, as the papers give it: one pass over [x_t ; x] with a dense
-// boolean mask, nothing folded, nothing kept. What the fast one is compared with.
+// naive_network.h over a folder's weights: one pass over [x_t ; x]. What the fast network is
+// compared with.
 #pragma once
 
 #include <cstdint>

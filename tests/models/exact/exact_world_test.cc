@@ -54,11 +54,11 @@ class EveryWorld : public ::testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(Worlds, EveryWorld,
                          ::testing::Values("exact:tabular?v=3&l=6&seed=2",
-                                           "exact:markov?v=5&seed=2"),
+                                           "exact:markov?v=5&seed=2",
+                                           "exact:grammar?brackets=2&seed=2&error=0.1"),
                          [](const auto& param) {
-                           return std::string(param.param).find("markov") == std::string::npos
-                                      ? "tabular"
-                                      : "markov";
+                           const std::string spec = param.param;
+                           return spec.substr(6, spec.find('?') - 6);
                          });
 
 TEST_P(EveryWorld, TokenNllAddsUpToTheLogProbability) {
@@ -207,6 +207,8 @@ TEST(ExactWorldSpec, IsCanonicalAndRoundTrips) {
             "exact:tabular?v=4&l=6&seed=1&concentration=1");
   EXPECT_EQ(make_exact_world("exact:tabular?concentration=0.50&seed=3&l=5")->spec(),
             "exact:tabular?v=4&l=5&seed=3&concentration=0.5");
+  EXPECT_EQ(make_exact_world("exact:grammar?open=0.5")->spec(),
+            "exact:grammar?brackets=4&open=0.5&error=0.01&seed=1&concentration=1");
   EXPECT_EQ(make_exact_world("exact:markov?")->spec(), "exact:markov?v=8&seed=1&concentration=1");
   const auto world =
       make_exact_world("exact:markov?v=3&seed=18446744073709551615&concentration=0.1");

@@ -45,7 +45,7 @@ double difference_from_naive(const TrainableSpec& spec, const at::Tensor& ids) {
     weights[parameter.name].requires_grad_(true);
   }
   const std::int64_t size = spec.objective == "bd3lm" ? spec.block_size : ids.size(1);
-  const testing::NaiveCase of = {spec.objective, spec.layers, spec.heads, size,
+  const testing::NaiveCase of = {spec.objective, spec.heads, size,
                                  spec.mask_id < 0 ? spec.vocab_size - 1 : spec.mask_id};
   std::vector<BlockNoise> noise;
   if (spec.objective != "ar")
