@@ -86,8 +86,8 @@ class TaskList {
 
 }  // namespace
 
-RotaryAngles rotary_angles(std::int64_t positions, std::int64_t head_dim) {
-  const at::Tensor frequencies = rotary_frequencies({.head_dim = head_dim});
+RotaryAngles rotary_angles(std::int64_t positions, std::int64_t head_dim, double theta) {
+  const at::Tensor frequencies = rotary_frequencies({.head_dim = head_dim, .theta = theta});
   const std::int64_t half = head_dim / 2;
   RotaryAngles angles = {at::empty({positions, half}, at::kFloat),
                          at::empty({positions, half}, at::kFloat)};

@@ -14,7 +14,7 @@ struct RotaryAngles {
   at::Tensor cos, sin;
 };
 
-RotaryAngles rotary_angles(std::int64_t positions, std::int64_t head_dim);
+RotaryAngles rotary_angles(std::int64_t positions, std::int64_t head_dim, double theta = 10000);
 
 // Queries (M, D), keys and values (rows, D), all of one dtype, last stride 1; before rotation.
 struct AttentionTensors {

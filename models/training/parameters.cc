@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "harness/base/error.h"
-#include "harness/base/random.h"
 #include "models/checkpoint/checkpoint.h"
 #include "models/checkpoint/weights.h"
 
@@ -20,23 +19,6 @@ namespace {
 
 constexpr std::int64_t kFrequencies = 256;  // of the noise level's embedding
 constexpr double kOnes = -1;                // in place of a bound: every value is 1
-
-// FNV-1a.
-std::uint64_t hash_of(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return hash;
-}
-
-// Uniform on [-bound, bound).
-void fill_uniform(const at::Tensor& tensor, const RandomStream& stream, double bound) {
-  float* values = tensor.mutable_data_ptr<float>();
-  const std::int64_t count = tensor.numel();
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < count; ++i)
-    values[i] =
-        static_cast<float>((2 * stream.uniform(0, static_cast<std::uint64_t>(i)) - 1) * bound);
-}
 
 // Names as published, "backbone." before them.
 class Finder {
@@ -81,6 +63,22 @@ bool is_buffer(std::string_view name) {
 }
 
 }  // namespace
+
+// FNV-1a.
+std::uint64_t hash_of_name(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return hash;
+}
+
+void fill_uniform(const at::Tensor& tensor, const RandomStream& stream, double bound) {
+  float* values = tensor.mutable_data_ptr<float>();
+  const std::int64_t count = tensor.numel();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < count; ++i)
+    values[i] =
+        static_cast<float>((2 * stream.uniform(0, static_cast<std::uint64_t>(i)) - 1) * bound);
+}
 
 ParameterSet::ParameterSet(const TrainShape& shape, std::uint64_t seed)
     : shape_(shape), seed_(seed) {
@@ -135,7 +133,7 @@ void ParameterSet::add(const std::string& name, std::vector<std::int64_t> size, 
   else if (bound == 0)
     parameter.value.zero_();
   else
-    fill_uniform(parameter.value, RandomStream(seed_, Purpose::kInitialWeights, hash_of(name)),
+    fill_uniform(parameter.value, RandomStream(seed_, Purpose::kInitialWeights, hash_of_name(name)),
                  bound);
   list_.push_back(std::move(parameter));
 }

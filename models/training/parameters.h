@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "harness/base/random.h"
 #include "models/training/train_shape.h"
 #include "models/training/trainable.h"
 
@@ -63,6 +64,12 @@ class ParameterSet {
   std::vector<Parameter> list_;
   NetworkTensors values_, gradients_;
 };
+
+// A number for a tensor's name, that its initial weights are drawn by.
+std::uint64_t hash_of_name(std::string_view name);
+
+// `tensor`, f32 and contiguous, uniform on [-bound, bound); element i is the stream's number i.
+void fill_uniform(const at::Tensor& tensor, const RandomStream& stream, double bound);
 
 // The weights that products read, rounded to bf16 into `rounded`, whose memory is used again;
 // biases, norms, modulations and the embedding are those of `values`.
