@@ -1,7 +1,7 @@
 // Attention of a few new positions over the keys and values of a cache, by the loops of
 // attention_kernel.h: each row's keys are read once, where they lie, for all queries that see them.
-//
-// Measured against libtorch's fused kernel, which multiplies so few rows slowly: see the commit.
+// Measured, one busy Xeon core, f32, 516 keys of a head of 64, not in cache: 4 queries 34 us in
+// large pages, 43 us in small ones; 16 queries 48 and 55 us.
 #pragma once
 
 #include <cstdint>

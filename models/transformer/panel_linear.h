@@ -27,8 +27,8 @@ struct PanelEnd {
 };
 
 // combine(activation(x W^T + b), other); x (rows, inputs), last stride 1, in the weights' dtype ->
-// (rows, outputs). A row's bits depend on neither the other rows, nor their number, nor the number of
-// threads.
+// (rows, outputs). A row's bits depend on neither the other rows, nor their number, nor the number
+// of threads.
 at::Tensor panel_linear(const PanelWeights& weights, const at::Tensor& x, const PanelEnd& end);
 
 }  // namespace dlm

@@ -312,9 +312,7 @@ class MatrixLoop {
   void run(std::int64_t begin, std::int64_t end) {
     begin_ = begin;
     end_ = end;
-    if (begin == end)
-      return;
-    for (std::int64_t tile = 0; tile < tiles_; tile += kChunkTiles) {
+    for (std::int64_t tile = 0; begin < end && tile < tiles_; tile += kChunkTiles) {
       const std::int64_t last = least(tile + kChunkTiles, tiles_);
       if (task_.shape.brain)
         run_brain(tile, last);
