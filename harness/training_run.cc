@@ -53,7 +53,7 @@ TrainingRun::TrainingRun(TrainRecipe recipe, TrainingData data, std::unique_ptr<
       data_(std::move(data)),
       network_(std::move(network)),
       folder_(std::move(out), training_identity(recipe_, data_)),
-      trainer_(*network_, *data_.rows, recipe_) {
+      trainer_(*network_, *data_.rows, recipe_, folder_.path() + "/training") {
   progress_.interval = {recipe_.noise.low, recipe_.noise.high};
   if (auto stored = folder_.restore(network_->parameters(), trainer_.optimizer())) {
     progress_ = std::move(*stored);

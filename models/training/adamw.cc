@@ -4,9 +4,9 @@
 #include <cmath>
 #include <numbers>
 
-#include <ATen/ops/zeros_like.h>
-
 #include "harness/base/error.h"
+#include "models/training/clones.h"
+#include "models/training/paged_memory.h"
 
 namespace dlm {
 namespace {
@@ -70,6 +70,18 @@ Coefficients coefficients(const AdamWSettings& settings, const AdamWStep& step,
   return c;
 }
 
+// Values of one step that a core keeps in its cache.
+constexpr std::int64_t kChunk = 1024;
+
+// Whether a step leaves these elements as they are: no gradient now and none before.
+bool is_idle(const float* gradient, const float* first, const float* second, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (gradient[i] != 0 || first[i] != 0 || second[i] != 0)
+      return false;
+  }
+  return true;
+}
+
 // One element; returns the new weight.
 inline float updated(float value, float gradient, float& first, float& second,
                      const Coefficients& c) {
@@ -77,6 +89,46 @@ inline float updated(float value, float gradient, float& first, float& second,
   first = c.beta1 * first + c.one_minus_beta1 * g;
   second = c.beta2 * second + c.one_minus_beta2 * g * g;
   return value * c.keep - c.rate * first / (std::sqrt(second) * c.root_correction + c.epsilon);
+}
+
+struct Elements {
+  float* value;
+  float* gradient;
+  float* first;
+  float* second;
+};
+
+DLM_CLONED void update(const Elements& at, std::int64_t size, const Coefficients& c) {
+  float* __restrict value = at.value;
+  float* __restrict gradient = at.gradient;
+  float* __restrict first = at.first;
+  float* __restrict second = at.second;
+  const Coefficients own = c;
+  for (std::int64_t i = 0; i < size; ++i) {
+    value[i] = updated(value[i], gradient[i], first[i], second[i], own);
+    gradient[i] = 0;
+  }
+}
+
+DLM_CLONED void average_in(const float* __restrict value, float* __restrict average,
+                           std::int64_t size, float rate) {
+  for (std::int64_t i = 0; i < size; ++i) average[i] += rate * (value[i] - average[i]);
+}
+
+bool lies_on_disk(std::int64_t size, const AdamWSettings& settings) {
+  return settings.ema_decay > 0 && !settings.average_folder.empty() && size > kPieceSize;
+}
+
+// The average begins at the weights; undefined where there is none.
+at::Tensor first_average(const at::Tensor& value, const AdamWSettings& settings) {
+  if (settings.ema_decay == 0)
+    return {};
+  if (!lies_on_disk(value.numel(), settings))
+    return value.clone();
+  at::Tensor average = zeros_on_disk(value.sizes(), settings.average_folder);
+  average.copy_(value);
+  leave_to_disk(average.const_data_ptr<float>(), average.numel());
+  return average;
 }
 
 }  // namespace
@@ -89,18 +141,20 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWSettings& setting
     check_tensor(parameter.gradient, parameter.name);
     DLM_CHECK(parameter.value.sizes() == parameter.gradient.sizes(),
               "parameter {} and its gradient differ in shape", parameter.name);
-    AdamWMoments moments{at::zeros_like(parameter.value), at::zeros_like(parameter.value), {}};
-    if (settings.ema_decay > 0)
-      moments.average = parameter.value.clone();
-    float* average = settings.ema_decay > 0 ? moments.average.mutable_data_ptr<float>() : nullptr;
+    AdamWMoments moments{untouched_zeros(parameter.value.sizes()),
+                         untouched_zeros(parameter.value.sizes()),
+                         first_average(parameter.value, settings)};
+    float* average =
+        moments.average.defined() ? moments.average.mutable_data_ptr<float>() : nullptr;
     const std::int64_t size = parameter.value.numel();
+    const bool on_disk = lies_on_disk(size, settings);
     for (std::int64_t at = 0; at < size; at += kPieceSize) {
       pieces_.push_back({parameter.value.mutable_data_ptr<float>() + at,
                          parameter.gradient.mutable_data_ptr<float>() + at,
                          moments.first.mutable_data_ptr<float>() + at,
                          moments.second.mutable_data_ptr<float>() + at,
                          average == nullptr ? nullptr : average + at,
-                         std::min(kPieceSize, size - at)});
+                         std::min(kPieceSize, size - at), on_disk});
     }
     values_.push_back(parameter.value);
     gradients_.push_back(parameter.gradient);
@@ -115,24 +169,18 @@ void AdamW::step(const AdamWStep& step) {
 #pragma omp parallel for schedule(static)
   for (std::int64_t p = 0; p < pieces; ++p) {
     const Piece& piece = pieces_[static_cast<std::size_t>(p)];
-    float* __restrict value = piece.value;
-    float* __restrict gradient = piece.gradient;
-    float* __restrict first = piece.first;
-    float* __restrict second = piece.second;
-    float* __restrict average = piece.average;
-    if (average == nullptr) {
-      for (std::int64_t i = 0; i < piece.size; ++i) {
-        value[i] = updated(value[i], gradient[i], first[i], second[i], c);
-        gradient[i] = 0;
-      }
-      continue;
+    for (std::int64_t at = 0; at < piece.size; at += kChunk) {
+      const std::int64_t size = std::min(kChunk, piece.size - at);
+      // Elements that neither move nor decay are left alone, so that memory that was never written
+      // to stays so; their average is the weight itself.
+      if (c.keep == 1 && is_idle(piece.gradient + at, piece.first + at, piece.second + at, size))
+        continue;
+      update({piece.value + at, piece.gradient + at, piece.first + at, piece.second + at}, size, c);
+      if (piece.average != nullptr)
+        average_in(piece.value + at, piece.average + at, size, c.average_rate);
     }
-    for (std::int64_t i = 0; i < piece.size; ++i) {
-      const float next = updated(value[i], gradient[i], first[i], second[i], c);
-      value[i] = next;
-      gradient[i] = 0;
-      average[i] += c.average_rate * (next - average[i]);
-    }
+    if (piece.on_disk)
+      leave_to_disk(piece.average, piece.size);
   }
 }
 

@@ -1,9 +1,11 @@
 // AdamW with the moving average of the weights, in one pass over memory: weight, gradient, both
 // moments and the average are read once and written once a step, and the gradient is left at zero.
+// Rows that never had a gradient are neither written to nor, so, in memory.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -19,6 +21,9 @@ struct AdamWSettings {
   double weight_decay = 0;  // decoupled, of every parameter: value -= learning rate x this x value
   // Of the moving average; update n = 1, 2, .. uses min(ema_decay, (1 + n) / (10 + n)). 0 = none.
   double ema_decay = 0.9999;
+  // Where the average's large tensors lie, in files without a name that leave the process's memory
+  // after every step (paged_memory.h): a quarter less of it. Empty: in memory. The same bits.
+  std::string average_folder = {};
 };
 
 struct AdamWStep {
@@ -67,6 +72,7 @@ class AdamW {
     float* second;
     float* average;  // null without one
     std::int64_t size;
+    bool on_disk;  // the average
   };
 
   AdamWSettings settings_;

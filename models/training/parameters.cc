@@ -6,13 +6,13 @@
 #include <utility>
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include <fmt/format.h>
 
 #include "harness/base/error.h"
 #include "models/checkpoint/checkpoint.h"
 #include "models/checkpoint/weights.h"
+#include "models/training/paged_memory.h"
 
 namespace dlm {
 namespace {
@@ -127,7 +127,7 @@ void ParameterSet::add(const std::string& name, std::vector<std::int64_t> size, 
   Parameter parameter;
   parameter.name = "backbone." + name;
   parameter.value = at::empty(size, at::kFloat);
-  parameter.gradient = at::zeros(size, at::kFloat);
+  parameter.gradient = untouched_zeros(size);
   if (bound == kOnes)
     parameter.value.fill_(1);
   else if (bound == 0)

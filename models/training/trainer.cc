@@ -7,8 +7,10 @@
 namespace dlm {
 namespace {
 
-AdamWSettings optimizer_settings(const TrainRecipe& recipe) {
-  return {recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.ema_decay};
+AdamWSettings optimizer_settings(const TrainRecipe& recipe, const std::string& folder) {
+  DLM_CHECK(!recipe.average_on_disk || !folder.empty(), "an average on disk needs a folder");
+  return {recipe.beta1,        recipe.beta2,     recipe.epsilon,
+          recipe.weight_decay, recipe.ema_decay, recipe.average_on_disk ? folder : ""};
 }
 
 LearningRate rate_settings(const TrainRecipe& recipe) {
@@ -25,12 +27,13 @@ double clip_scale(double norm, double most) {
 
 }  // namespace
 
-Trainer::Trainer(Trainable& network, const RowSource& rows, const TrainRecipe& recipe)
+Trainer::Trainer(Trainable& network, const RowSource& rows, const TrainRecipe& recipe,
+                 const std::string& folder)
     : network_(network),
       rows_(rows),
       recipe_(recipe),
       rate_(rate_settings(recipe)),
-      optimizer_(network.parameters(), optimizer_settings(recipe)) {}
+      optimizer_(network.parameters(), optimizer_settings(recipe, folder)) {}
 
 TrainBatch Trainer::next_batch(std::int64_t pass) const {
   const std::int64_t L = rows_.length();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "harness/base/error.h"
@@ -30,9 +31,11 @@ struct StepReport {
 
 class Trainer {
  public:
-  // The network and the rows must outlive it. Throws ConfigError where the recipe's optimizer
-  // settings are out of range.
-  Trainer(Trainable& network, const RowSource& rows, const TrainRecipe& recipe);
+  // The network and the rows must outlive it. `folder` is where the moving average lies if the
+  // recipe has it on disk. Throws ConfigError where the recipe's optimizer settings are out of
+  // range, DataError where the average has no room.
+  Trainer(Trainable& network, const RowSource& rows, const TrainRecipe& recipe,
+          const std::string& folder = "");
 
   // One update, from accumulation passes of batch_size rows each: pass p of update n takes rows
   // (n accumulation + p) batch_size and on. Throws DivergedError.

@@ -1,7 +1,9 @@
 #include "models/training/adamw.h"
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <ATen/ops/empty.h>
@@ -13,6 +15,8 @@
 
 #include "harness/base/error.h"
 #include "harness/base/random.h"
+#include "models/training/paged_memory.h"
+#include "tests/support/data.h"
 
 namespace dlm {
 namespace {
@@ -108,6 +112,62 @@ TEST(AdamW, ThreadsChangeNothing) {
   for (std::size_t p = 0; p < 2; ++p)
     EXPECT_TRUE(at::equal(results[0][p].value, results[1][p].value));
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(norms[i], norms[i + 3]);
+}
+
+// What has no gradient stays, weight and average.
+TEST(AdamW, RowsWithoutGradientAreNotWrittenTo) {
+  std::vector<Parameter> parameters = {
+      {"rows", at::empty({4096, 1024}), untouched_zeros({4096, 1024})}};
+  parameters[0].value.fill_(0.5);
+  AdamW optimizer(parameters, {});
+  for (int step = 0; step < 3; ++step) {
+    for (std::int64_t i = 0; i < 1024; ++i)
+      parameters[0].gradient.mutable_data_ptr<float>()[7 * 1024 + i] = 1;
+    optimizer.step({1e-2, 1});
+  }
+  const AdamWMoments& moments = optimizer.moments()[0];
+  const auto* value = parameters[0].value.const_data_ptr<float>();
+  const auto* average = moments.average.const_data_ptr<float>();
+  for (std::int64_t row = 0; row < 4096; ++row) {
+    EXPECT_EQ(value[row * 1024 + 5] == 0.5F, row != 7) << row;
+    EXPECT_EQ(average[row * 1024 + 5] == 0.5F, row != 7) << row;
+  }
+}
+
+// With decay every weight moves, and with what is left of an earlier gradient too.
+TEST(AdamW, IdleMeansNoGradientNowNorBefore) {
+  std::vector<Parameter> parameters = {{"a", at::empty({3000}), at::zeros({3000})}};
+  parameters[0].value.fill_(1);
+  AdamW decaying(parameters, {.weight_decay = 0.1});
+  decaying.step({0.5, 1});
+  EXPECT_FLOAT_EQ(parameters[0].value.const_data_ptr<float>()[2999], 0.95F);
+  parameters[0].value.fill_(1);
+  AdamW moving(parameters, {});
+  parameters[0].gradient.fill_(1);
+  moving.step({0.1, 1});
+  moving.step({0.1, 1});
+  // Bias-corrected: m / (1 - beta1^2) over the root of v / (1 - beta2^2).
+  const double m = 0.9 * 0.1 / (1 - 0.81), v = 0.999 * 0.001 / (1 - 0.998001);
+  EXPECT_NEAR(parameters[0].value.const_data_ptr<float>()[0], 0.9 - 0.1 * m / std::sqrt(v), 1e-6);
+}
+
+TEST(AdamW, AnAverageOnDiskHasTheSameBits) {
+  const testing::TemporaryFolder folder;
+  std::vector<std::vector<at::Tensor>> averages;
+  for (const std::string& where : {std::string(), folder.path()}) {
+    auto parameters = make_parameters();
+    AdamW optimizer(parameters, {.ema_decay = 0.9, .average_folder = where});
+    for (std::uint64_t step = 0; step < 5; ++step) {
+      set_gradients(parameters, step);
+      optimizer.step({1e-2, 1});
+    }
+    averages.push_back({optimizer.published(0).clone(), optimizer.published(1).clone()});
+  }
+  EXPECT_TRUE(at::equal(averages[0][0], averages[1][0]));
+  EXPECT_TRUE(at::equal(averages[0][1], averages[1][1]));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  auto parameters = make_parameters();
+  EXPECT_THROW(AdamW(parameters, {.average_folder = folder.path() + "/missing"}), DataError);
 }
 
 TEST(AdamW, NormIsOfAllGradients) {
