@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "harness/base/curve.h"
+#include "models/block_decoder.h"
 #include "models/training/recipe.h"
 #include "models/training/row_source.h"
 
@@ -16,6 +19,11 @@ struct TrainingData {
   std::vector<std::vector<std::int64_t>> validation;  // of the same length; may be empty
   std::string name;                                   // of the source, for people
   std::string tokenizer_folder;                       // of text; else empty
+
+  // Of objective "adjust" (adjust_training.h): the base, and what validates the folder that was
+  // published, in place of `validation`: points of step 0.
+  std::shared_ptr<const BlockDenoiser> base;
+  std::function<std::vector<TrainingPoint>(const std::string& folder)> validate;
 };
 
 // data.source and data.validation:

@@ -61,7 +61,7 @@ TrainingRun::TrainingRun(TrainRecipe recipe, TrainingData data, std::unique_ptr<
   }
   seconds_before_ = progress_.seconds;
   saved_steps_ = progress_.steps;
-  if (recipe_.objective != "ar")
+  if (recipe_.objective != "ar" && recipe_.objective != "adjust")
     network_->set_noise_interval(progress_.interval);
 }
 
@@ -102,6 +102,13 @@ void TrainingRun::publish() {
 
 void TrainingRun::validate() {
   publish();
+  if (data_.validate) {
+    for (TrainingPoint point : data_.validate(folder_.path())) {
+      point.step = progress_.steps;
+      progress_.curve.push_back(std::move(point));
+    }
+    return;
+  }
   if (data_.validation.empty())
     return;
   const Validation result = validate_checkpoint(folder_.path(), recipe_, data_.validation);

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "harness/adjust_training.h"
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
@@ -79,6 +80,16 @@ TrainableSpec network_spec(const TrainRecipe& recipe, const RowSource& rows) {
   return spec;
 }
 
+// Rows, and the network that is trained on them.
+Training made_training(const TrainRecipe& recipe, const std::string& out) {
+  if (recipe.objective == "adjust")
+    return make_adjust_training(recipe, out);
+  Training made;
+  made.data = make_training_data(recipe);
+  made.network = make_trainable(network_spec(recipe, *made.data.rows));
+  return made;
+}
+
 std::int64_t parameter_count(std::span<const Parameter> parameters) {
   std::int64_t count = 0;
   for (const Parameter& parameter : parameters) count += parameter.value.numel();
@@ -132,8 +143,12 @@ void add_results(const TrainingProgress& progress, FinishedRun& finished) {
     if (!is_shown)
       continue;
     const bool is_variance = point->metric.starts_with("nelbo_variance_");
-    add(point->metric, point->value, is_variance ? "(nats/token)^2" : "nats/token", "lo",
-        "at the last step");
+    const bool is_share = point->metric.find("agreement") != std::string::npos;
+    add(point->metric, point->value,
+        is_share      ? "share"
+        : is_variance ? "(nats/token)^2"
+                      : "nats/token",
+        is_share ? "hi" : "lo", "at the last step");
   }
   add("trained_tokens", progress.tokens, "tokens", "none", "positions of the rows trained on");
   add("training_tokens_per_second", progress.tokens / std::max(progress.seconds, 1e-9), "tokens/s",
@@ -158,13 +173,12 @@ int train_command(const Arguments& args) {
     set_log_level(LogLevel::kQuiet);
   const TrainRecipe recipe = read_recipe(*options);
   set_threads(thread_count(*options));
-  TrainingData data = make_training_data(recipe);
-  auto network = make_trainable(network_spec(recipe, *data.rows));
+  const std::string out = options->get("out", "models/" + recipe.name);
+  auto [data, network] = made_training(recipe, out);
   log_info("{}: {} of {} parameters, {} steps of {} rows of {} tokens", recipe.name,
            recipe.objective, parameter_count(network->parameters()), recipe.steps,
            recipe.batch_size * recipe.accumulation, recipe.model.length);
-  TrainingRun run(recipe, std::move(data), std::move(network),
-                  options->get("out", "models/" + recipe.name));
+  TrainingRun run(recipe, std::move(data), std::move(network), out);
   run.run();
   FinishedRun finished;
   finished.header = header_of(run, command_line("train", args));

@@ -31,8 +31,8 @@ std::vector<Row> model_rows() {
        Get<std::string>([](TrainRecipe & r) -> auto& { return r.name; }), any(), Identity::kNot},
       {"objective", 0, "what is trained",
        Get<std::string>([](TrainRecipe & r) -> auto& { return r.objective; }),
-       one_of({"ar", "mdlm", "sedd", "bd3lm"}), Identity::kPart},
-      {"block_size", 0, "L' of bd3lm; a divisor of the length",
+       one_of({"ar", "mdlm", "sedd", "bd3lm", "adjust"}), Identity::kPart},
+      {"block_size", 0, "L' of bd3lm, a divisor of the length; of adjust, 0 = the base's",
        Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.block_size; }), range(0, 1 << 20),
        Identity::kPart},
       {"model.length", 0, "L, positions of the model and of every row it is trained on",
@@ -79,6 +79,39 @@ std::vector<Row> noise_rows() {
        "none; counts = of mask counts",
        Get<std::string>([](TrainRecipe & r) -> auto& { return r.noise.draw; }),
        one_of({"published", "independent", "permuted", "counts"}), Identity::kPart},
+  };
+}
+
+std::vector<Row> adjust_rows() {
+  return {
+      {"adjust.base", 0, "model folder that the layer is for",
+       Get<std::string>([](TrainRecipe & r) -> auto& { return r.adjust.base; }), any(),
+       Identity::kNot},
+      {"adjust.layer_heads", 0, "attention heads of the layer; 0 = the base's",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.layer_heads; }),
+       range(0, 1024), Identity::kPart},
+      {"adjust.inner", 0, "width of the layer's MLP; 0 = the base's",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.inner; }),
+       range(0, 1 << 20), Identity::kPart},
+      {"adjust.depth", 0, "passes of the layer behind one of the base: K - 1",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.depth; }), range(1, 1024),
+       Identity::kPart},
+      {"adjust.loss", 0,
+       "passes of a window that carry loss: all = every one; last = the last of a drawn number",
+       Get<std::string>([](TrainRecipe & r) -> auto& { return r.adjust.loss; }),
+       one_of({"all", "last"}), Identity::kPart},
+      {"adjust.trajectories", 0, "texts of the base, one token a pass, that it is trained on",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.trajectories; }),
+       range(1, 1e9), Identity::kPart},
+      {"adjust.policy", 0, "which position a pass of the base reveals",
+       Get<std::string>([](TrainRecipe & r) -> auto& { return r.adjust.policy; }), any(),
+       Identity::kPart},
+      {"adjust.temperature", 0, "of the tokens of trajectories",
+       Get<double>([](TrainRecipe & r) -> auto& { return r.adjust.temperature; }),
+       range(kAboveZero, 100), Identity::kPart},
+      {"adjust.prompt_tokens", 0, "first tokens of the data's rows, which are given",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.prompt_tokens; }),
+       range(0, 1 << 20), Identity::kPart},
   };
 }
 
@@ -185,7 +218,8 @@ std::vector<Row> output_rows() {
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows;
-  for (auto part : {model_rows, noise_rows, data_rows, step_rows, optimizer_rows, output_rows}) {
+  for (auto part :
+       {model_rows, noise_rows, adjust_rows, data_rows, step_rows, optimizer_rows, output_rows}) {
     const std::vector<Row> more = part();
     rows.insert(rows.end(), more.begin(), more.end());
   }
@@ -196,7 +230,31 @@ std::vector<Row> all_rows() {
   throw ConfigError(field, std::to_string(value), allowed);
 }
 
+// What is asked for and would not be read.
+void check_adjust(const TrainRecipe& recipe) {
+  if (recipe.objective != "adjust") {
+    if (!recipe.adjust.base.empty())
+      throw ConfigError("adjust.base", recipe.adjust.base,
+                        fmt::format("empty: the objective is {}", recipe.objective));
+    return;
+  }
+  const RecipeModel& model = recipe.model;
+  const RecipeModel unset;
+  const bool is_default = model.hidden_size == unset.hidden_size && model.layers == unset.layers &&
+                          model.heads == unset.heads && model.cond_dim == unset.cond_dim &&
+                          model.adaln == unset.adaln && model.dropout == unset.dropout;
+  if (!is_default)
+    throw ConfigError("model", "settings of a network",
+                      "model.length alone: an ADJUST layer has its base's width and one layer");
+  if (recipe.adjust.base.empty())
+    throw ConfigError("adjust.base", "", "is needed: the model that the layer is for");
+  if (recipe.dtype != "f32")
+    throw ConfigError("dtype", recipe.dtype, "f32: an ADJUST layer is trained in it");
+}
+
 void check_block_size(const TrainRecipe& recipe) {
+  if (recipe.objective == "adjust")
+    return;  // the base has its own
   if (recipe.objective != "bd3lm") {
     if (recipe.block_size != 0 && recipe.block_size != trained_block_size(recipe))
       refuse("block_size", recipe.block_size,
@@ -215,9 +273,10 @@ void check_noise(const TrainRecipe& recipe) {
   if (noise.high < noise.low || noise.high == 0)
     throw ConfigError("noise.high", fmt::format("{}", noise.high),
                       fmt::format("at least {}, noise.low, and above 0", noise.low));
-  if (recipe.objective == "ar" && !is_default)
-    throw ConfigError("noise", recipe.objective,
-                      "settings of a diffusion objective: ar has no noise");
+  if ((recipe.objective == "ar" || recipe.objective == "adjust") && !is_default)
+    throw ConfigError(
+        "noise", recipe.objective,
+        fmt::format("settings of a diffusion objective: {} has no noise", recipe.objective));
   if (noise.search && recipe.data.validation.empty() && !recipe.data.source.starts_with("draws:"))
     throw ConfigError("noise.search", "true", "a data.validation to search on");
   if (noise.search && recipe.objective != "bd3lm")
@@ -261,6 +320,7 @@ void check_recipe(const TrainRecipe& recipe) {
     refuse("model.heads", recipe.model.heads, "heads of even width, for rotary positions");
   check_block_size(recipe);
   check_noise(recipe);
+  check_adjust(recipe);
 }
 
 }  // namespace dlm

@@ -39,12 +39,27 @@ struct RecipeData {
   std::string preset = "none";  // of text: a published preparation (tasks/presets.h)
 };
 
+// Of objective "adjust": the layer and the trajectories it is trained on (adjust_trainable.h,
+// trajectories.h).
+struct RecipeAdjust {
+  std::string base;              // model folder
+  std::int64_t layer_heads = 0;  // 0 = the base's
+  std::int64_t inner = 0;        // width of the layer's MLP; 0 = the base's
+  std::int64_t depth = 3;        // passes of the layer behind one of the base: K - 1
+  std::string loss = "all";      // passes of a window that carry loss: all, last
+  std::int64_t trajectories = 1000;
+  std::string policy = "entropy";  // which position a pass of the base reveals
+  double temperature = 1;
+  std::int64_t prompt_tokens = 1;  // first tokens of the data's rows, which are given
+};
+
 struct TrainRecipe {
   std::string name;
-  std::string objective = "bd3lm";  // ar, mdlm, sedd, bd3lm
-  std::int64_t block_size = 0;      // L' of bd3lm
+  std::string objective = "bd3lm";  // ar, mdlm, sedd, bd3lm, adjust
+  std::int64_t block_size = 0;      // L' of bd3lm; of adjust, 0 = the base's
   RecipeModel model;
   RecipeNoise noise;
+  RecipeAdjust adjust;
   RecipeData data;
   std::string fine_tune_from;   // model folder whose weights it begins with
   std::string pass = "single";  // bd3lm: both streams in one pass, or the clean one first
@@ -79,7 +94,7 @@ TrainRecipe parse_recipe(std::string_view toml, const std::string& source);
 // Throws ConfigError for settings that do not go together, naming the field.
 void check_recipe(const TrainRecipe& recipe);
 
-// L' that the objective is trained with: 1 for ar, L for mdlm and sedd.
+// L' that the objective is trained with: 1 for ar, L for mdlm and sedd. Not of adjust.
 std::int64_t trained_block_size(const TrainRecipe& recipe);
 
 }  // namespace dlm

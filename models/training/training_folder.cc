@@ -101,14 +101,18 @@ void remove_unfinished(const std::string& folder) {
 
 }  // namespace
 
+void check_training_folder(const std::string& path) {
+  std::error_code error;
+  if (fs::exists(path, error) && (!fs::is_directory(path, error) || !fs::is_empty(path, error)) &&
+      !fs::exists(path + "/training", error))
+    throw ConfigError("out", path, "a folder that is empty, missing, or holds this training");
+}
+
 TrainingFolder::TrainingFolder(std::string path, std::string identity_json)
     : path_(std::move(path)), identity_json_(std::move(identity_json)) {
   std::error_code error;
+  check_training_folder(path_);
   const bool is_ours = fs::exists(path_ + "/training/identity.json", error);
-  if (!is_ours && fs::exists(path_, error) &&
-      (!fs::is_directory(path_, error) || !fs::is_empty(path_, error)) &&
-      !fs::exists(path_ + "/training", error))
-    throw ConfigError("out", path_, "a folder that is empty, missing, or holds this training");
   fs::create_directories(path_ + "/training", error);
   if (error)
     throw DataError(path_, -1, "a folder that can be made", error.message());

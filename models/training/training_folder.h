@@ -32,6 +32,10 @@ struct TrainingProgress {
   StepSums sums;
 };
 
+// Throws ConfigError naming `out` where the path is no folder, or one that holds files and no
+// training.
+void check_training_folder(const std::string& path);
+
 class TrainingFolder {
  public:
   // Takes the folder for this training, and makes it where it is missing. `identity_json` says what

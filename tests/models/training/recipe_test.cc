@@ -57,12 +57,50 @@ TEST(Recipe, RefusesUnknownKeysAndBadValues) {
             "r.toml: key = 'learning_rat': unknown; did you mean 'learning_rate'?");
   EXPECT_NE(parse_refusal("[model]\nwidth = 1\n").find("r.toml: key = 'model.width': unknown"),
             std::string::npos);
-  EXPECT_NE(parse_refusal("objective = 'gpt'\n").find("one of ar, mdlm, sedd, bd3lm"),
+  EXPECT_NE(parse_refusal("objective = 'gpt'\n").find("one of ar, mdlm, sedd, bd3lm, adjust"),
             std::string::npos);
   EXPECT_NE(parse_refusal("beta2 = 1.0\n").find("beta2"), std::string::npos);
   EXPECT_NE(parse_refusal("steps = 'many'\n").find("steps"), std::string::npos);
   EXPECT_NE(parse_refusal("steps = \n").find("r.toml"), std::string::npos);
   EXPECT_NE(parse_refusal("hidden_size = 8\n").find("hidden_size"), std::string::npos);
+}
+
+TEST(Recipe, ReadsAnAdjustLayer) {
+  const TrainRecipe recipe = parse_recipe(
+      "objective = 'adjust'\nsteps = 10\n[model]\nlength = 64\n[adjust]\nbase = 'zoo:m'\n"
+      "depth = 7\nloss = 'last'\npolicy = 'random'\ntrajectories = 5\n"
+      "[data]\nsource = 'tokens:a.safetensors'\n",
+      "r.toml");
+  EXPECT_EQ(recipe.adjust.base, "zoo:m");
+  EXPECT_EQ(recipe.adjust.depth, 7);
+  EXPECT_EQ(recipe.adjust.loss, "last");
+  EXPECT_EQ(recipe.adjust.prompt_tokens, 1);
+  EXPECT_NO_THROW(check_recipe(recipe));
+  EXPECT_NE(parse_refusal("[adjust]\nloss = 'first'\n").find("one of all, last"),
+            std::string::npos);
+  EXPECT_NE(parse_refusal("[adjust]\ndepth = 0\n").find("depth"), std::string::npos);
+  EXPECT_NE(parse_refusal("[adjust]\ntemperature = 0.0\n").find("temperature"), std::string::npos);
+}
+
+TEST(Recipe, RefusesAdjustSettingsThatDoNotGoTogether) {
+  const auto adjust = [](TrainRecipe& r) {
+    r.objective = "adjust";
+    r.adjust.base = "zoo:m";
+    r.block_size = 0;
+  };
+  EXPECT_EQ(check_refusal(adjust), "accepted");
+  const auto refuses = [&](const std::function<void(TrainRecipe&)>& change, const char* field) {
+    const std::string message = check_refusal([&](TrainRecipe& r) {
+      adjust(r);
+      change(r);
+    });
+    EXPECT_TRUE(message.starts_with(field)) << message;
+  };
+  refuses([](TrainRecipe& r) { r.adjust.base.clear(); }, "adjust.base");
+  refuses([](TrainRecipe& r) { r.model.layers = 2; }, "model");
+  refuses([](TrainRecipe& r) { r.dtype = "bf16"; }, "dtype");
+  refuses([](TrainRecipe& r) { r.noise.low = 0.5; }, "noise");
+  refuses([](TrainRecipe& r) { r.objective = "mdlm"; }, "adjust.base");
 }
 
 TEST(Recipe, RefusesSettingsThatDoNotGoTogether) {

@@ -1,0 +1,159 @@
+#include "harness/adjust_training.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "harness/base/error.h"
+#include "harness/base/log.h"
+#include "harness/data_root.h"
+#include "harness/progress.h"
+#include "models/checkpoint/checkpoint.h"
+#include "models/factory.h"
+#include "models/training/adjust_trainable.h"
+#include "models/training/training_folder.h"
+#include "models/training/trajectories.h"
+
+namespace dlm {
+namespace {
+
+using Rows = std::vector<std::vector<std::int64_t>>;
+
+constexpr std::uint64_t kTrajectorySeeds = std::uint64_t{1} << 34;
+constexpr std::uint64_t kHeldOutSeeds = std::uint64_t{1} << 35;
+constexpr std::int64_t kMostPrompts = 1 << 16;  // that differ
+
+AdjustTrainingSpec layer_spec(const TrainRecipe& recipe, const std::string& base_sha256) {
+  AdjustTrainingSpec spec;
+  spec.base_sha256 = base_sha256;
+  spec.length = recipe.model.length;
+  spec.prompt_tokens = recipe.adjust.prompt_tokens;
+  spec.block_size = recipe.block_size;
+  spec.heads = recipe.adjust.layer_heads;
+  spec.inner = recipe.adjust.inner;
+  spec.depth = recipe.adjust.depth;
+  spec.loss = parse_adjust_loss(recipe.adjust.loss);
+  spec.seed = recipe.seed;
+  if (!recipe.fine_tune_from.empty())
+    spec.initial_weights = resolve_data_path(recipe.fine_tune_from);
+  return spec;
+}
+
+Rows prompt_rows(const RowSource& source, std::int64_t count) {
+  const std::int64_t differ = source.rows() > 0 ? source.rows() : count;
+  Rows rows(static_cast<std::size_t>(std::min({differ, count, kMostPrompts})),
+            std::vector<std::int64_t>(static_cast<std::size_t>(source.length())));
+  for (std::size_t i = 0; i < rows.size(); ++i) source.read(i, rows[i]);
+  return rows;
+}
+
+struct Wanted {
+  const char* name;  // of the file
+  std::int64_t count = 0;
+  std::uint64_t seed = 0;
+};
+
+class TrajectoryMaker {
+ public:
+  TrajectoryMaker(const TrainRecipe& recipe, const BlockDenoiser& base,
+                  const AdjustTrainingSpec& layer, std::string folder)
+      : recipe_(recipe), base_(base), layer_(layer), folder_(std::move(folder)) {
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    if (error)
+      throw DataError(folder_, -1, "a folder that can be made", error.message());
+  }
+
+  Trajectories make(const Rows& prompts, const Wanted& wanted) const {
+    TrajectorySpec spec;
+    spec.base_sha256 = layer_.base_sha256;
+    spec.length = layer_.length;
+    spec.prompt_tokens = layer_.prompt_tokens;
+    spec.block_size = adjust_block_size(base_, layer_);
+    spec.policy = recipe_.adjust.policy;
+    spec.temperature = recipe_.adjust.temperature;
+    spec.count = wanted.count;
+    spec.seed = recipe_.seed + wanted.seed;
+    Progress line(fmt::format("{}: {} trajectories", recipe_.name, wanted.name), "texts", 0,
+                  static_cast<double>(wanted.count));
+    TrajectoryOptions options;
+    options.batch_size = recipe_.batch_size;
+    options.progress = [&](std::int64_t done) { line.update(static_cast<double>(done), ""); };
+    return make_trajectories(base_, prompts, spec,
+                             fmt::format("{}/trajectories-{}.safetensors", folder_, wanted.name),
+                             options);
+  }
+
+ private:
+  const TrainRecipe& recipe_;
+  const BlockDenoiser& base_;
+  const AdjustTrainingSpec& layer_;
+  std::string folder_;
+};
+
+Rows rows_of(const Trajectories& set) {
+  Rows rows;
+  for (auto next = set.rows.begin(); next != set.rows.end(); next += set.row_length())
+    rows.emplace_back(next, next + set.row_length());
+  return rows;
+}
+
+// The validation trio by pass, and its means over passes.
+std::vector<TrainingPoint> quality_points(const std::vector<AdjustPassQuality>& passes) {
+  std::vector<TrainingPoint> points;
+  AdjustPassQuality mean;
+  const auto share = static_cast<double>(passes.size());
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const AdjustPassQuality& one = passes[i];
+    const auto add = [&](const char* metric, double value, double& sum) {
+      points.push_back({0, fmt::format("validation_{}_pass_{}", metric, i + 1), value});
+      sum += value / share;
+    };
+    add("kl", one.nats, mean.nats);
+    add("naive_kl", one.naive_nats, mean.naive_nats);
+    add("agreement", one.agreement, mean.agreement);
+    add("naive_agreement", one.naive_agreement, mean.naive_agreement);
+    log_info("pass {}: KL {:.4f} nats/token, of marginals {:.4f}; top-1 agreement {:.3f}, {:.3f}",
+             i + 1, one.nats, one.naive_nats, one.agreement, one.naive_agreement);
+  }
+  points.push_back({0, "validation_kl", mean.nats});
+  points.push_back({0, "validation_naive_kl", mean.naive_nats});
+  points.push_back({0, "validation_agreement", mean.agreement});
+  points.push_back({0, "validation_naive_agreement", mean.naive_agreement});
+  return points;
+}
+
+}  // namespace
+
+Training make_adjust_training(const TrainRecipe& recipe, const std::string& out) {
+  check_training_folder(out);
+  const std::string folder = resolve_data_path(recipe.adjust.base);
+  const std::string sha256 = Checkpoint::open(folder).weights_sha256();
+  std::shared_ptr<const BlockDenoiser> base = load_denoiser(folder, {});
+  const AdjustTrainingSpec spec = layer_spec(recipe, sha256);
+  Training made;
+  auto network = make_adjust_trainable(*base, spec);  // refuses bad settings before the long part
+  TrainingData& data = made.data;
+  const TrainingData prompts = make_training_data(recipe);
+  const TrajectoryMaker maker(recipe, *base, spec, out + "/training");
+  const std::int64_t held_out = recipe.data.validation_rows;
+  const Trajectories training =
+      maker.make(prompt_rows(*prompts.rows, recipe.adjust.trajectories),
+                 {"training", recipe.adjust.trajectories, kTrajectorySeeds});
+  const Rows validation = rows_of(maker.make(
+      prompts.validation.empty() ? prompt_rows(*prompts.rows, held_out) : prompts.validation,
+      {"validation", held_out, kHeldOutSeeds}));
+  data.rows = trajectory_rows(training, recipe.seed);
+  data.name = fmt::format("trajectories of {}", recipe.adjust.base);
+  data.base = base;
+  data.validate = [base, spec, validation](const std::string& published) {
+    AdjustTrainingSpec of = spec;
+    of.initial_weights = published;
+    return quality_points(make_adjust_trainable(*base, of)->validate(validation));
+  };
+  made.network = std::move(network);
+  return made;
+}
+
+}  // namespace dlm
