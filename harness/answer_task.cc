@@ -1,6 +1,7 @@
 #include "harness/answer_task.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,8 +12,8 @@
 #include "harness/answer_verdicts.h"
 #include "harness/base/error.h"
 #include "harness/base/gzip.h"
-#include "harness/base/stats.h"
 #include "harness/data_root.h"
+#include "harness/live_accuracy.h"
 #include "tasks/chat_template.h"
 #include "tasks/task.h"
 
@@ -20,8 +21,6 @@ namespace dlm {
 namespace {
 
 constexpr std::string_view kOwnTask = "task:";
-constexpr std::int64_t kFirstLook = 50;  // answers before a target interval is looked at
-constexpr std::int64_t kLookEvery = 10;
 
 TaskDefinition definition_of(const std::string& task) {
   if (!task.starts_with(kOwnTask))
@@ -37,37 +36,6 @@ Task task_of(const RunSpec& spec) {
   options.exemplars = spec.answers.exemplars;
   return load_task(definition_of(spec.task), data_root(), options);
 }
-
-// The share of right answers so far with Wilson's interval.
-class LiveAccuracy final : public LiveEstimate {
- public:
-  explicit LiveAccuracy(double target) : target_(target) {}
-
-  void add(const ExampleRow& row) override {
-    ++n_;
-    right_ += row.score.value_or(0) == 1 ? 1 : 0;
-    if (target_ > 0 && n_ >= kFirstLook && n_ % kLookEvery == 0) {
-      const Interval interval = wilson_interval(right_, n_);
-      is_met_ = is_met_ || (interval.high - interval.low) / 2 <= target_;
-    }
-  }
-
-  std::string note() const override {
-    if (n_ == 0)
-      return "no answer yet";
-    const Interval interval = wilson_interval(right_, n_);
-    return fmt::format("accuracy {:.3f} [{:.3f}, {:.3f}] of {}",
-                       static_cast<double>(right_) / static_cast<double>(n_), interval.low,
-                       interval.high, n_);
-  }
-
-  bool is_met() const override { return is_met_; }
-
- private:
-  double target_;
-  std::int64_t n_ = 0, right_ = 0;
-  bool is_met_ = false;
-};
 
 // What makes prompts of a task for one model.
 class PromptMaker {
@@ -144,7 +112,7 @@ class AnswerTask final : public SampleTask {
   void judge(std::span<ExampleRow> rows) override { verdicts_->judge(rows); }
 
   std::unique_ptr<LiveEstimate> live() const override {
-    return std::make_unique<LiveAccuracy>(spec_.estimator.target_ci);
+    return std::make_unique<LiveAccuracy>(spec_.estimator.target_ci, spec_.answers.samples);
   }
 
   Measures measures(std::span<const ExampleRow> rows, Store&) override {
@@ -152,11 +120,20 @@ class AnswerTask final : public SampleTask {
   }
 
  private:
+  // In the order of the file, or a random one where the run may stop before its end.
+  std::vector<std::int64_t> document_order(std::int64_t count) const {
+    if (spec_.estimator.target_ci > 0)
+      return visiting_order(spec_.seed, count);
+    std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    return order;
+  }
+
   void make_prompts(const PromptMaker& maker) {
     const auto all = std::ssize(task_.documents());
     const std::int64_t count = spec_.limit > 0 ? std::min(spec_.limit, all) : all;
     const std::int64_t longest = model_.info().max_length;
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (const std::int64_t i : document_order(count)) {
       const auto place = static_cast<std::size_t>(i);
       const TaskDocument& document = task_.documents()[place];
       const std::vector<std::int64_t> ids = maker.ids(place);

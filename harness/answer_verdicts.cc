@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -23,12 +22,20 @@ std::size_t place_of(const Task& task, const ExampleRow& row) {
   return *place;
 }
 
+// Of the values of k that tables are published with, those below the number of samples; and that
+// number.
+std::vector<std::int64_t> up_to(std::int64_t samples, std::vector<std::int64_t> published) {
+  std::erase_if(published, [samples](std::int64_t k) { return k >= samples; });
+  published.push_back(samples);
+  return published;
+}
+
 class ExtractorVerdicts final : public AnswerVerdicts {
  public:
   ExtractorVerdicts(const AnswerSpec& spec, const Task& task) : task_(task) {
     options_.primary = spec.extractor.empty() ? task.definition().primary : spec.extractor;
     if (spec.samples > 1)
-      options_.majority = {spec.samples};
+      options_.majority = up_to(spec.samples, {8});
     std::vector<std::string> known;
     for (const ExtractorForm& form : task.definition().extractors) known.push_back(form.name);
     if (std::find(known.begin(), known.end(), options_.primary) == known.end())
@@ -72,8 +79,7 @@ class ProgramVerdicts final : public AnswerVerdicts {
       throw ConfigError("task", definition.id, "humaneval or mbpp: their programs can be run");
     problems_ = has_sanitiser_ ? read_humaneval(path) : read_mbpp(path);
     for (const CodeProblem& problem : problems_) by_id_[problem.id] = &problem;
-    const std::set<std::int64_t> ks{1, spec.samples};
-    ks_ = {ks.begin(), ks.end()};
+    ks_ = up_to(spec.samples, {1, 10, 100});
   }
 
   void judge(std::span<ExampleRow> rows) override {

@@ -45,7 +45,8 @@ std::vector<Chunk> make_chunks(const SampleTask& task, const RunSpec& spec) {
   std::vector<std::size_t> order(prompts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const std::size_t stretch = size * kChunksPerStretch;
-  // Like lengths side by side, but for a run that stops early: it takes the prompts in their order.
+  // Like lengths side by side, but for a run that may stop early: it takes the prompts as the task
+  // has drawn their order.
   for (std::size_t first = 0; spec.estimator.target_ci == 0 && first < order.size();
        first += stretch) {
     const auto begin = order.begin() + static_cast<std::ptrdiff_t>(first);
@@ -112,6 +113,7 @@ class SamplingWorkload final : public Workload {
   std::set<RowName> recall(const std::vector<Chunk>& chunks, std::span<const ExampleRow> stored,
                            LiveEstimate& live) const;
   void warm_up(const Chunk& chunk) const;
+  void note_target(const std::string& run_id, const LiveEstimate& live, std::size_t measured) const;
   std::vector<ExampleRow> rows_of(const Chunk& chunk);
   ExampleRow row_of(const SamplePrompt& prompt, const SampledText& text) const;
   std::int64_t tokens_of(std::span<const std::int64_t> ids, std::size_t length) const;
@@ -255,6 +257,7 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
   Progress progress(fmt::format("{} on {}", model_.name, task_->identity().name), "tokens", tokens,
                     static_cast<double>(most));
   bool is_warm = false;
+  std::size_t measured = done.size();
   for (const Chunk& chunk : chunks) {
     if (live->is_met())
       break;
@@ -271,8 +274,23 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
       tokens += static_cast<double>(rows[kept++].canvas_tokens);
     }
     store.add_rows(run_id, std::span(rows).first(kept));
+    measured += kept;
     progress.update(tokens, live->note());
   }
+  note_target(run_id, *live, measured);
+}
+
+// Says how a run with a target interval ended.
+void SamplingWorkload::note_target(const std::string& run_id, const LiveEstimate& live,
+                                   std::size_t measured) const {
+  if (spec_.estimator.target_ci == 0)
+    return;
+  const std::size_t all = task_->prompts().size();
+  if (live.is_met())
+    log_info("{}: the target was met after {} of {} texts: {}", run_id, measured, all, live.note());
+  else
+    log_warning(
+        fmt::format("{}: all {} texts did not meet the target: {}", run_id, measured, live.note()));
 }
 
 }  // namespace

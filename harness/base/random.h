@@ -16,7 +16,7 @@ enum class Purpose : std::uint32_t {
   kPositionDraw = 2,  // which position is revealed
   kMaskDraw = 3,      // which positions are masked
   kExactWorld = 4,    // parameters of an exact world
-  kCorpusDraw = 5,    // documents drawn from an exact world
+  kCorpusDraw = 5,    // documents: drawn from an exact world; replicate 1: those visited first
   kBootstrap = 6,
   kWeights = 7,          // random weights of test models
   kKmeansStart = 16,     // rows that k-means starts from

@@ -88,7 +88,8 @@ std::vector<Row> target_rows() {
   return {
       {"estimator.target_ci", 0,
        "stop when the 95 % interval is this narrow: of a perplexity within this share of it, say "
-       "0.5%; of an accuracy within this on either side; 0 = never",
+       "0.5%; of an accuracy within this on either side, over problems in an order drawn by "
+       "the seed; 0 = never",
        Get<double>([](RunSpec & s) -> auto& { return s.estimator.target_ci; }), range(0, 1),
        Identity::kPart},
   };
@@ -367,10 +368,14 @@ std::vector<Row> answer_rows() {
       {"answers.chat", 0, "prompts through the model's chat template; auto = where the task asks",
        Get<std::string>([](RunSpec & s) -> auto& { return s.answers.chat; }),
        one_of({"auto", "on", "off"}), Identity::kPart},
-      {"answers.turns", 0, "in a chat: exemplar, a turn each; one, all in one user turn",
+      {"answers.turns", 0,
+       "in a chat: exemplar, a user and a model turn each; one, all in one user turn",
        Get<std::string>([](RunSpec & s) -> auto& { return s.answers.turns; }),
        one_of({"exemplar", "one"}), Identity::kPart},
-      {"answers.samples", 0, "answers to each problem",
+      {"answers.samples", 0,
+       "answers to each problem; above 1, pass@1, 10, 100 and N of programs, maj@8 and N of "
+       "others, "
+       "with intervals over problems",
        Get<std::int64_t>([](RunSpec & s) -> auto& { return s.answers.samples; }), range(1, 65536),
        Identity::kPart},
       {"answers.extractor", 0, "the one whose verdict is stored with a row; empty = the task's",

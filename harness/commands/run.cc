@@ -40,7 +40,12 @@ constexpr const char* kText =
     "  dlmbench run --model gpt2/ --task wikitext2 --packing sliding --length 1024 --stride 512\n"
     "  dlmbench run --model gpt2/,gpt2-large/ --task ptb,lambada --dtype f32,bf16 --dry-run\n"
     "  dlmbench run --model bd3lm/ --task 'samples:documents=64&length=128' --sampler confidence "
-    "--block-size 4,16 \\\n    --tokens-per-step 1,2,4 --temperature 1,0.8 --judge gpt2-large/";
+    "--block-size 4,16 \\\n    --tokens-per-step 1,2,4 --temperature 1,0.8 --judge gpt2-large/\n"
+    "  dlmbench run --model LLaDA-8B-Instruct/ --task gsm8k --chat on --turns one --block-size 32 "
+    "--target-ci 0.02\n"
+    "  dlmbench run --model gpt2/ --task gsm8k_cot_self_consistency --samples 64 --temperature "
+    "0.2\n"
+    "  dlmbench run --model gpt2/ --task humaneval --samples 20 --temperature 0.8";
 
 std::vector<SweepAxis> axes_of(const ParsedOptions& options) {
   std::vector<SweepAxis> axes;

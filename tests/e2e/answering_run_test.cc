@@ -1,7 +1,11 @@
 // `run` on tasks with answers: prompts, stop strings, verdicts, intervals, samples, rescore.
+#include <chrono>
+#include <csignal>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -59,14 +63,23 @@ class AnsweringRun : public ::testing::Test {
     return end;
   }
 
-  void write_task(std::size_t documents, const std::string& stop) const {
+  // `is_right` says of which documents the model's answer is the right one.
+  void write_task(
+      std::size_t documents, const std::string& stop,
+      const std::function<bool(std::size_t)>& is_right = [](std::size_t i) {
+        return i % 3 != 2;
+      }) const {
     std::string rows;
     const Words texts = continuations(documents);
     for (std::size_t i = 0; i < documents; ++i) {
       const std::string right = texts.at(i).substr(0, bytes_of(texts[i], 2));
-      rows += canonical_json({{"q", fmt::format("q{}", i)}, {"a", i % 3 == 2 ? "wrong" : right}}) +
+      rows += canonical_json({{"q", fmt::format("q{}", i)}, {"a", is_right(i) ? right : "wrong"}}) +
               "\n";
     }
+    write_rows(rows, stop);
+  }
+
+  void write_rows(const std::string& rows, const std::string& stop) const {
     write_file_atomically(folder_.file("rows.jsonl"), rows);
     write_file_atomically(
         folder_.file("first.toml"),
@@ -78,8 +91,8 @@ class AnsweringRun : public ::testing::Test {
                     stop, sha256_hex(rows)));
   }
 
-  std::string query(const std::string& sql) const {
-    const ProcessResult result = program({"sql", sql, "-o", "csv"});
+  std::string query(const std::string& sql, const std::string& db = "results.db") const {
+    const ProcessResult result = program({"sql", sql, "--db", db, "-o", "csv"});
     EXPECT_EQ(result.code, 0) << result.err;
     return result.out;
   }
@@ -126,7 +139,7 @@ TEST_F(AnsweringRun, EndsAtAStopStringAndCountsWhatStandsBefore) {
   EXPECT_EQ(row.at("canvas_tok"), row.at("nfe"));
 }
 
-TEST_F(AnsweringRun, SamplesShareAProblemAndATargetStopsInTheOrderOfTheTask) {
+TEST_F(AnsweringRun, SamplesShareAProblem) {
   write_task(3, "");
   ASSERT_EQ(program({"run", "--model", "m", "--task", "task:first.toml", "--samples", "3"}).code,
             0);
@@ -135,6 +148,83 @@ TEST_F(AnsweringRun, SamplesShareAProblemAndATargetStopsInTheOrderOfTheTask) {
   EXPECT_EQ(
       query("select n from v_result where metric='majority_accuracy' and variant='two maj@3'"),
       "n\n3\n");
+}
+
+// The file has all problems that the model solves first: a run that took them in this order would
+// stop after 50 with every answer right.
+TEST_F(AnsweringRun, ATargetStopsAtARandomSampleOfTheProblems) {
+  write_task(150, "", [](std::size_t i) { return i < 75; });
+  const Words run{"run", "--model",       "m", "--task",      "task:first.toml",
+                  "-q",  "--temperature", "0", "--target-ci", "0.12"};
+  const auto with = [&](const Words& more) {
+    Words args = run;
+    args.insert(args.end(), more.begin(), more.end());
+    return program(args);
+  };
+  ASSERT_EQ(with({"-b", "8"}).code, 0);
+  const std::string result =
+      "select value between 0.3 and 0.7 as near, (ci_hi - ci_lo) / 2 <= 0.12 as narrow, "
+      "n % 10 as tens, n < 80 as early from v_result where metric='accuracy' and variant='two'";
+  EXPECT_EQ(query(result), "near,narrow,tens,early\n1,1,0,1\n");
+  const std::string rows = "select doc_id, rep, score, out_sha from sample order by doc_id, rep";
+  const std::string stopped = query(rows);
+  // Neither the batches nor the samples of a problem change where it ends.
+  ASSERT_EQ(with({"-b", "3", "--db", "three.db"}).code, 0);
+  EXPECT_EQ(query(rows, "three.db"), stopped);
+  ASSERT_EQ(with({"-b", "7", "--samples", "2", "--db", "two.db"}).code, 0);
+  EXPECT_EQ(query("select count(*) % 2 as odd, count(distinct doc_id) < 80 as early, "
+                  "min(n) as least from (select doc_id, count(*) over (partition by doc_id) as n "
+                  "from sample)",
+                  "two.db"),
+            "odd,early,least\n0,1,2\n");
+  // Another seed sees other problems.
+  ASSERT_EQ(with({"-b", "8", "--seed", "2", "--db", "seed.db"}).code, 0);
+  EXPECT_NE(query(rows, "seed.db"), stopped);
+}
+
+// None is right: 1.92 / (n + 3.84) is 0.002 or less from n = 957 on.
+TEST_F(AnsweringRun, ARunWithATargetThatWasKilledEndsWhereItWouldHave) {
+  std::string rows;
+  for (int i = 0; i < 3000; ++i)
+    rows += canonical_json({{"q", fmt::format("q{}", i)}, {"a", "no answer"}}) + "\n";
+  write_rows(rows, "");
+  const auto command = [&](const std::string& db) {
+    return Words{program_path(),
+                 "run",
+                 "--model",
+                 "m",
+                 "--task",
+                 "task:first.toml",
+                 "-b",
+                 "1",
+                 "--threads",
+                 "1",
+                 "--target-ci",
+                 "0.002",
+                 "--max-new-tokens",
+                 "80",
+                 "--db",
+                 db,
+                 "-q"};
+  };
+  const ProcessOptions options{.folder = folder_.path(),
+                               .environment = {{"DLMBENCH_DATA", folder_.path()}}};
+  ASSERT_EQ(wait_for(start_process(command("whole.db"), options)), 0);
+  const pid_t process = start_process(command("killed.db"), options);
+  const auto start = std::chrono::steady_clock::now();
+  while (program({"sql", "select 1/count(*) from sample", "--db", "killed.db", "-o", "csv"})
+                 .out.find("\n0") == std::string::npos &&
+         std::chrono::steady_clock::now() - start < std::chrono::seconds(20))
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  kill(process, SIGKILL);
+  EXPECT_EQ(wait_for(process), 128 + SIGKILL) << "it finished before it was killed";
+  ASSERT_EQ(wait_for(start_process(command("killed.db"), options)), 0);
+  const std::string stored = "select doc_id, score, out_sha from sample order by doc_id";
+  EXPECT_EQ(query(stored, "killed.db"), query(stored, "whole.db"));
+  EXPECT_EQ(query("select n, (select resumes from run) as resumes from v_result where "
+                  "metric='accuracy' and variant='two'",
+                  "killed.db"),
+            "n,resumes\n960,1\n");
 }
 
 TEST_F(AnsweringRun, RefusesWhatCannotBeAnswered) {
@@ -173,8 +263,8 @@ TEST(WordSumsData, TokenizerGivesTheIdsThatTrainingUses) {
     const ProcessResult ids =
         dlmbench({"tokenize", "--tokenizer", sums}, {.input = canonical_json(text) + "\n"});
     Json expected = word_sum_ids(word_sum(9, i, WordSumSplit::kTest));
-    expected.erase(31);  // what training puts around the text: EOS and
-    expected.erase(0);   // BOS
+    expected.erase(kWordSumTokens - 1);  // what training puts around the text: EOS and
+    expected.erase(0);                   // BOS
     EXPECT_EQ(parse_json(ids.out, "stdout"), expected);
   }
   EXPECT_EQ(dlmbench({"data", "make", "sums", "--to", sums}).code, 1);
