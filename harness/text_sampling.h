@@ -24,6 +24,7 @@ struct SampledText {
   std::int64_t nfe = 0;          // passes this text took part in, those of rejected tries included
   std::int64_t canvas = 0;       // tokens drawn, the same; those after the end included
   std::optional<double> margin;  // of the closest decision (BlockSample::margin), where recorded
+  std::vector<std::int64_t> revealed_in;  // of each of `fresh` (BlockSample); empty: token by token
 };
 
 // Where a text ends.

@@ -138,6 +138,9 @@ struct BlockSample {
   FinishReason finish = FinishReason::kLength;
   std::int64_t nfe = 0;     // passes this text took part in
   std::int64_t canvas = 0;  // tokens drawn, those after the end of the text included
+  // The pass (of this text, from 1) that revealed each of `ids`, the last where it was hidden
+  // again; 0 = given.
+  std::vector<std::int64_t> revealed_in;
   // The smallest distance of any decision from another one, in probability (of positions: in the
   // policy's score; of an argmax: in logits). Where two runs of the same seed differ, a rounding
   // error of this size was enough.
