@@ -227,7 +227,7 @@ std::string shifted(const Plot& plot, std::size_t series, int column) {
   if (plot.series[series].style != SeriesStyle::kLine || lines < 2)
     return fmt::to_string(column);
   const double share =
-      (static_cast<double>(series) - 0.5 * (lines - 1)) * std::min(0.01, 0.1 / lines);
+      (static_cast<double>(series) - 0.5 * (lines - 1)) * std::min(0.008, 0.03 / lines);
   const Range x = x_range(plot);
   if (plot.x_scale != Scale::kLinear)
     return fmt::format("(${}*{:.6g})", column, std::pow(std::max(2.0, x.high / x.low), share));

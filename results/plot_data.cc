@@ -108,6 +108,10 @@ std::string setting_like(const RunFacts& facts, const std::string& name) {
 std::string block_size_of(Store& store, const RunFacts& facts) {
   if (const std::string set = setting_like(facts, "block_size"); !set.empty() && set != "0")
     return set;
+  // The folder of an autoregressive model may name a block size all the same.
+  const bool writes = !setting(facts, "sampler.name").empty();
+  if (!writes && !facts.estimator.empty() && facts.estimator.find("L' = ") == std::string::npos)
+    return "1";
   std::string trained;
   const std::array<Cell, 1> parameters = {facts.run_id};
   store.scan(
