@@ -19,6 +19,7 @@
 #include "harness/free_text_task.h"
 #include "harness/pass_cost.h"
 #include "harness/progress.h"
+#include "harness/reveal_record.h"
 #include "harness/sample_task.h"
 #include "harness/text_sampling.h"
 #include "harness/whole_text_settings.h"
@@ -67,6 +68,12 @@ std::vector<Chunk> make_chunks(const SampleTask& task, const RunSpec& spec) {
 
 using RowName = std::pair<std::string, std::int64_t>;  // document and sample
 
+// What became of a chunk: a row each, and the order in which its text was revealed.
+struct WrittenRows {
+  std::vector<ExampleRow> rows;
+  std::vector<RowReveal> reveals;
+};
+
 class SamplingWorkload final : public Workload {
  public:
   SamplingWorkload(RunSpec spec, const LoadedModel& model, std::unique_ptr<SampleTask> task)
@@ -114,9 +121,10 @@ class SamplingWorkload final : public Workload {
                            LiveEstimate& live) const;
   void warm_up(const Chunk& chunk) const;
   void note_target(const std::string& run_id, const LiveEstimate& live, std::size_t measured) const;
-  std::vector<ExampleRow> rows_of(const Chunk& chunk);
+  WrittenRows rows_of(const Chunk& chunk);
   ExampleRow row_of(const SamplePrompt& prompt, const SampledText& text) const;
   std::int64_t tokens_of(std::span<const std::int64_t> ids, std::size_t length) const;
+  RowReveal reveal_of(const Prompt& prompt, const SampledText& text, const ExampleRow& row) const;
   void put_text(const SampledText& text, const Prompt& prompt, ExampleRow& row) const;
 
   RunSpec spec_;
@@ -204,7 +212,17 @@ ExampleRow SamplingWorkload::row_of(const SamplePrompt& prompt, const SampledTex
   return row;
 }
 
-std::vector<ExampleRow> SamplingWorkload::rows_of(const Chunk& chunk) {
+RowReveal SamplingWorkload::reveal_of(const Prompt& prompt, const SampledText& text,
+                                      const ExampleRow& row) const {
+  if (text.revealed_in.empty())
+    return {};
+  const auto kept = std::span(text.fresh).first(static_cast<std::size_t>(row.kept_tokens));
+  return {row.doc_id, row.rep,
+          reveal_record(token_bytes(model_.tokenizer.get(), prompt.ids, kept, row.output),
+                        text.revealed_in)};
+}
+
+WrittenRows SamplingWorkload::rows_of(const Chunk& chunk) {
   const std::vector<Prompt> prompts = prompts_of(chunk);
   const PassCounts before = pass_counts(model_);
   const auto start = Clock::now();
@@ -215,12 +233,13 @@ std::vector<ExampleRow> SamplingWorkload::rows_of(const Chunk& chunk) {
   std::int64_t passes = 0;
   for (const SampledText& text : texts) passes += text.nfe + 1;
   PassCost cost(counts, wall.count(), passes);
-  std::vector<ExampleRow> rows;
+  WrittenRows written;
   for (std::size_t i = 0; i < chunk.size(); ++i) {
-    rows.push_back(row_of(task_->prompts()[chunk[i]], texts[i]));
-    cost.take_share(texts[i].nfe + 1, rows.back());
+    written.rows.push_back(row_of(task_->prompts()[chunk[i]], texts[i]));
+    cost.take_share(texts[i].nfe + 1, written.rows.back());
+    written.reveals.push_back(reveal_of(prompts[i], texts[i], written.rows.back()));
   }
-  return rows;
+  return written;
 }
 
 // What an earlier process stored, in the order in which it was made: a stopping rule that watches
@@ -256,6 +275,7 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
   const std::int64_t most = std::ssize(task_->prompts()) * task_->ending().max_new_tokens;
   Progress progress(fmt::format("{} on {}", model_.name, task_->identity().name), "tokens", tokens,
                     static_cast<double>(most));
+  RevealLog reveal_log(store.path());
   bool is_warm = false;
   std::size_t measured = done.size();
   for (const Chunk& chunk : chunks) {
@@ -266,13 +286,14 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
       continue;
     if (!std::exchange(is_warm, true))
       warm_up(chunk);
-    std::vector<ExampleRow> rows = rows_of(chunk);
+    auto [rows, reveals] = rows_of(chunk);
     task_->judge(rows);
     std::size_t kept = 0;
     while (kept < rows.size() && !live->is_met()) {
       live->add(rows[kept]);
       tokens += static_cast<double>(rows[kept++].canvas_tokens);
     }
+    reveal_log.add(run_id, std::span(reveals).first(kept));
     store.add_rows(run_id, std::span(rows).first(kept));
     measured += kept;
     progress.update(tokens, live->note());

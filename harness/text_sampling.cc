@@ -102,8 +102,9 @@ BlockSampleOptions block_options(const RunSpec& spec, const LoadedModel& loaded,
 SampledText sampled(const BlockSample& out) {
   SampledText text;
   text.all = out.ids;
-  text.fresh.assign(out.ids.begin() + std::min(out.prompt_tokens, std::ssize(out.ids)),
-                    out.ids.end());
+  const auto fresh = std::min(out.prompt_tokens, std::ssize(out.ids));
+  text.fresh.assign(out.ids.begin() + fresh, out.ids.end());
+  text.revealed_in.assign(out.revealed_in.begin() + fresh, out.revealed_in.end());
   text.finish = out.finish;
   text.nfe = out.nfe;
   text.refreshes = out.refreshes;

@@ -26,6 +26,7 @@ struct SampledText {
   std::int64_t refreshes = 0;    // passes of an ADJUST layer, the same; no part of nfe
   std::int64_t canvas = 0;       // tokens drawn, the same; those after the end included
   std::optional<double> margin;  // of the closest decision (BlockSample::margin), where recorded
+  std::vector<std::int64_t> revealed_in;  // of each of `fresh` (BlockSample); empty: token by token
 };
 
 // Where a text ends.

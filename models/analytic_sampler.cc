@@ -79,6 +79,7 @@ TokenLaw transition(std::span<const float> log_scores, const NoiseStep& step,
 struct AnalyticRow {
   std::vector<std::int64_t> ids;
   std::vector<std::int64_t> hidden;
+  std::vector<std::int64_t> revealed_in;
 };
 
 class AnalyticBatch {
@@ -88,8 +89,9 @@ class AnalyticBatch {
       : model_(model), options_(options), prompts_(prompts), results_(results) {
     const std::int64_t length = options.length > 0 ? options.length : model.info().max_length;
     for (const Prompt& prompt : prompts) {
-      AnalyticRow row{prompt.ids, {}};
+      AnalyticRow row{prompt.ids, {}, {}};
       row.ids.resize(static_cast<std::size_t>(length), model.mask_id());
+      row.revealed_in.resize(row.ids.size());
       for (std::int64_t i = 0; i < length; ++i) {
         if (row.ids[static_cast<std::size_t>(i)] == model.mask_id())
           row.hidden.push_back(i);
@@ -104,6 +106,7 @@ class AnalyticBatch {
       pass(index, noise_step(model_.config(), index, options_.steps));
     for (std::size_t r = 0; r < rows_.size(); ++r) {
       results_[r].ids = std::move(rows_[r].ids);
+      results_[r].revealed_in = std::move(rows_[r].revealed_in);
       results_[r].prompt_tokens = std::ssize(prompts_[r].ids);
     }
   }
@@ -142,10 +145,12 @@ class AnalyticBatch {
               : draw_from(law, stream.uniform(name.step, static_cast<std::uint64_t>(position)));
       results_[r].margin = std::min(results_[r].margin, token.margin);
       rows_[r].ids[static_cast<std::size_t>(position)] = token.token;
-      if (token.token == model_.mask_id())
+      if (token.token == model_.mask_id()) {
         still.push_back(position);
-      else
-        ++results_[r].canvas;
+        continue;
+      }
+      ++results_[r].canvas;
+      rows_[r].revealed_in[static_cast<std::size_t>(position)] = results_[r].nfe;
     }
     rows_[r].hidden = std::move(still);
   }

@@ -147,10 +147,12 @@ CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const Compare
   note_what_limits(result);
   if (result.in_common == 0)
     return result;
-  MeasureInputs inputs{&result, &pairing, &options, {}, {}};
+  MeasureInputs inputs{&result, &pairing, &options, &a, &b, {}, {}};
   std::tie(inputs.speed_a, inputs.speed_b) = speed_samples(a, b, options);
   for (const Measure& what : measures()) {
-    if (std::find(names.begin(), names.end(), what.metric) == names.end())
+    const bool asked = !options.metrics.empty();
+    if (std::find(names.begin(), names.end(), what.metric) == names.end() ||
+        (!what.of_rows && !asked && !options.stored_estimates))
       continue;
     std::string why_not;
     auto comparison = measure(what, inputs, why_not);

@@ -27,7 +27,7 @@ struct Margin {
 Margin parse_margin(std::string_view field, std::string_view text);
 
 // What `compare` knows how to compare, in the order it shows them: "nll", "bits_per_byte", "score",
-// "tokens_per_forward", "tokens_per_second".
+// "generative_perplexity", "mauve", "kl_to_joint", "tokens_per_forward", "tokens_per_second".
 const std::vector<std::string>& comparable_metrics();
 
 // "hi" or "lo". Throws ConfigError for a metric that is not comparable.
@@ -44,6 +44,9 @@ struct CompareOptions {
   // Compare the rates of whole runs that were repeated (same key, program and machine) where both
   // sides have at least 4 of them: that includes the run-to-run noise, and needs no floor.
   bool speed_of_repeated_runs = false;
+  // Also the metrics of texts that rows do not hold, by the two runs' own estimates. Their wide
+  // intervals would leave a gate undecided, which compares them only where they are named.
+  bool stored_estimates = true;
 };
 
 enum class Verdict { kSame, kBetter, kWorse, kAmbiguous, kEmpty };

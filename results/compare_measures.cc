@@ -287,6 +287,9 @@ std::span<const Measure> measures() {
       Measure{"nll", "nats/token", "lo", {0.005, false}},
       Measure{"bits_per_byte", "bits/byte", "lo", {0.005, true}},
       Measure{"score", "", "hi", {0.01, false}},
+      Measure{"generative_perplexity", "1", "lo", {0.01, true}, false},
+      Measure{"mauve", "", "hi", {0.01, false}, false},
+      Measure{"kl_to_joint", "nats", "lo", {0.01, false}, false},
       Measure{"tokens_per_forward", "tokens", "hi", {0.01, true}},
       Measure{"tokens_per_second", "tokens/s", "hi", {0.03, true}},
   };
@@ -315,6 +318,12 @@ std::optional<Comparison> measure(const Measure& what, const MeasureInputs& inpu
   const auto chosen = inputs.options->margins.find(what.metric);
   const Margin margin = chosen == inputs.options->margins.end() ? what.margin : chosen->second;
   const bool speed = std::string_view(what.metric) == "tokens_per_second";
+  if (!what.of_rows) {
+    auto result = measure_estimates(what, inputs, margin);
+    if (!result)
+      why_not = fmt::format("{}: the runs do not have it in common", what.metric);
+    return result;
+  }
   auto result = speed ? measure_speed(what, inputs, margin) : measure_ratio(what, inputs, margin);
   if (!result)
     why_not = fmt::format("{}: the runs do not have it in common", what.metric);

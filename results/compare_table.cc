@@ -32,6 +32,8 @@ std::string percent(double value) {
 std::string p_text(const std::optional<double>& p) {
   if (!p)
     return "";
+  if (*p < 1e-300)
+    return "<1e-300";
   return *p < 1e-4 ? fmt::format("{:.0e}", *p) : fmt::format("{:.2g}", *p);
 }
 

@@ -70,6 +70,7 @@ CompareOptions options_of(const GateSpec& spec, const std::optional<double>& flo
   options.margins = spec.margins;
   options.speed_noise_floor = floor.value_or(0);
   options.speed_of_repeated_runs = true;
+  options.stored_estimates = !spec.metrics.empty();
   return options;
 }
 

@@ -8,9 +8,9 @@
 
 #include "harness/base/error.h"
 #include "harness/base/text.h"
-#include "results/blob.h"
 #include "results/compare.h"
 #include "results/html.h"
+#include "results/html_samples.h"
 #include "results/plot_data.h"
 #include "results/report.h"
 
@@ -23,8 +23,6 @@ extern const std::string_view results_report_js;
 
 namespace {
 
-constexpr std::size_t kMostColumnsOfSamples = 6;
-
 Table query(Store& store, const char* sql, const std::string& run_id) {
   const std::array<Cell, 1> parameters = {run_id};
   return store.query(sql, parameters);
@@ -32,10 +30,6 @@ Table query(Store& store, const char* sql, const std::string& run_id) {
 
 std::string text_of(const Cell& cell) {
   return cell_for_people(cell);
-}
-
-std::string anchor(const std::string& run_id) {
-  return "run-" + run_id;
 }
 
 // A table of the given query over every run.
@@ -80,6 +74,26 @@ std::vector<std::vector<std::string>> by_task(Store& store, std::span<const std:
   return groups;
 }
 
+constexpr std::size_t kLongTable = 30;
+
+// A long table begins with the metrics that have a better side; what only describes (lengths of
+// texts, margins) is folded up behind it.
+std::string folded_table(const Table& table) {
+  const auto better = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [](const Column& column) { return column.name == "better"; });
+  if (table.rows.size() <= kLongTable || better == table.columns.end())
+    return html_table(table);
+  Table first{table.title, table.columns, {}}, rest = first;
+  const auto place = static_cast<std::size_t>(better - table.columns.begin());
+  for (const auto& row : table.rows)
+    (text_of(row[place]) == "none" ? rest : first).rows.push_back(row);
+  if (first.rows.empty() || rest.rows.empty())
+    return html_table(table);
+  return html_table(first) +
+         fmt::format("<details><summary>{} more, which describe</summary>\n{}</details>\n",
+                     rest.rows.size(), html_table(rest));
+}
+
 // A table a task: the settings that differ within it are its columns.
 std::string estimates_section(Store& store, std::span<const std::string> run_ids) {
   std::string out =
@@ -92,7 +106,7 @@ std::string estimates_section(Store& store, std::span<const std::string> run_ids
       continue;
     out += fmt::format("<h3>{}</h3>\n", html_text(text_of(table.rows[0][2])));
     table.columns[2].audience = Audience::kPrograms;  // the task is in the heading
-    out += html_table(table);
+    out += folded_table(table);
   }
   return out;
 }
@@ -103,15 +117,20 @@ std::string comparison_html(Store& store, const std::string& base, const std::st
     if (result.comparisons.empty())
       return "";
     Table table = comparison_table(result.comparisons);
-    std::string out = fmt::format("<h3>{} against {}: {}</h3>\n", html_text(other), html_text(base),
-                                  html_text(result.b.model));
     std::string differing;
     for (const auto& [name, values] : result.differing) {
       if (name.find("sha256") == std::string::npos)
         differing += fmt::format("{}{}: {} → {}", differing.empty() ? "" : "; ", name, values.first,
                                  values.second);
     }
-    out += fmt::format("<p class=\"note\">{}</p>\n", html_text(differing));
+    const std::string title = result.a.model == result.b.model
+                                  ? result.b.model
+                                  : result.b.model + " against " + result.a.model;
+    const std::string out = fmt::format(
+        "<h3>{}</h3>\n<p class=\"note\">{}{}B is run <a href=\"#{}\">{}</a>, A run <a "
+        "href=\"#{}\">{}</a>.</p>\n",
+        html_text(title), html_text(differing), differing.empty() ? "" : ". ", run_anchor(other),
+        other, run_anchor(base), base);
     return out + html_table(table, [](const std::vector<Cell>& row) {
              for (const Cell& cell : row) {
                const std::string text = text_of(cell);
@@ -180,80 +199,13 @@ Plots plots_section(Store& store, std::span<const std::string> run_ids) {
   return plots;
 }
 
-struct Sample {
-  std::string text, score, status;
-};
-
-// The texts of a run's first documents, by document.
-std::map<std::string, Sample> samples_of(Store& store, const std::string& run_id,
-                                         const ReportOptions& options) {
-  std::map<std::string, Sample> samples;
-  BlobCodec codec;
-  const std::array<Cell, 2> parameters = {run_id, options.samples};
-  store.scan(
-      "SELECT doc_id, score, exec_status, out_sha, enc, data FROM sample JOIN blob ON "
-      "sha256=out_sha WHERE run_id=? AND rep=0 ORDER BY doc_id LIMIT ?",
-      parameters, [&](const Statement& row) {
-        Sample sample;
-        sample.text = codec.unpack({row.text(4), row.text(5)}, row.text(3), store.path());
-        const auto longest = static_cast<std::size_t>(options.longest_sample);
-        if (sample.text.size() > longest)
-          sample.text = sample.text.substr(0, longest) + " […]";
-        if (const auto score = row.optional_real(1))
-          sample.score = fmt::format("score {:g}", *score);
-        sample.status = row.text(2);
-        samples[row.text(0)] = std::move(sample);
-      });
-  return samples;
-}
-
-std::string group_samples(Store& store, const std::vector<std::string>& group,
-                          const ReportOptions& options) {
-  std::vector<std::pair<std::string, std::map<std::string, Sample>>> columns;
-  std::set<std::string> documents;
-  for (const std::string& run_id : group) {
-    auto samples = samples_of(store, run_id, options);
-    if (samples.empty() || columns.size() == kMostColumnsOfSamples)
-      continue;
-    for (const auto& [doc_id, sample] : samples) documents.insert(doc_id);
-    columns.emplace_back(run_id, std::move(samples));
-  }
-  std::string out;
-  std::int64_t shown = 0;
-  for (const std::string& doc_id : documents) {
-    if (shown++ == options.samples)
-      break;
-    out += fmt::format("<h3>{}</h3>\n<div class=\"samples\">", html_text(doc_id));
-    for (const auto& [run_id, samples] : columns) {
-      const auto sample = samples.find(doc_id);
-      if (sample == samples.end())
-        continue;
-      const Table model = query(store, "SELECT model FROM v_run WHERE run_id=?", run_id);
-      out += fmt::format(
-          "<div class=\"sample\"><a href=\"#{}\">{}</a> <span class=\"note\">{} {}</span><pre>{}"
-          "</pre></div>\n",
-          anchor(run_id), html_text(text_of(model.rows.at(0)[0])), html_text(sample->second.score),
-          html_text(sample->second.status), html_text(sample->second.text));
-    }
-    out += "</div>\n";
-  }
-  return out;
-}
-
-std::string samples_section(Store& store, std::span<const std::string> run_ids,
-                            const ReportOptions& options) {
-  std::string out;
-  for (const auto& group : by_task(store, run_ids)) out += group_samples(store, group, options);
-  return out.empty() ? "" : "<h2 id=\"samples\">Samples side by side</h2>\n" + out;
-}
-
 std::string settings_section(Store& store, std::span<const std::string> run_ids) {
   std::string out = "<h2 id=\"settings\">Settings, and how to repeat</h2>\n";
   for (const std::string& run_id : run_ids) {
     const Table run = query(store, "SELECT model, task, cmdline FROM v_run WHERE run_id=?", run_id);
     out += fmt::format(
         "<details id=\"{}\"><summary>{}: {} on {}</summary>\n<code class=\"command\">{}</code>\n",
-        anchor(run_id), run_id, html_text(text_of(run.rows.at(0)[0])),
+        run_anchor(run_id), run_id, html_text(text_of(run.rows.at(0)[0])),
         html_text(text_of(run.rows.at(0)[1])), html_text(text_of(run.rows.at(0)[2])));
     for (const Table& table : show_tables(store, run_id)) {
       if (table.title != "estimates")
@@ -288,7 +240,7 @@ ReportPage html_report(Store& store, std::span<const std::string> run_ids,
       estimates_section(store, run_ids),
       comparisons_section(store, run_ids, options.most_comparisons),
       plots.html,
-      samples_section(store, run_ids, options),
+      samples_section(store, by_task(store, run_ids), options),
       runs_section(store, run_ids),
       settings_section(store, run_ids)};
   std::string body = fmt::format("<h1>{}</h1>\n<nav>", html_text(options.title));

@@ -178,6 +178,7 @@ void copy_run(Database& target, const SourceRun& run, const Decision& decision) 
        {"INSERT OR IGNORE INTO main.blob SELECT * FROM src.blob WHERE sha256 IN (SELECT out_sha "
         "FROM src.sample WHERE run_id=?)",
         "INSERT INTO main.sample SELECT * FROM src.sample WHERE run_id=?",
+        "INSERT INTO main.reveal SELECT * FROM src.reveal WHERE run_id=?",
         "INSERT INTO main.metric SELECT * FROM src.metric WHERE run_id=?",
         "INSERT INTO main.curve SELECT * FROM src.curve WHERE run_id=?",
         "INSERT INTO main.timing SELECT * FROM src.timing WHERE run_id=?",

@@ -24,7 +24,8 @@ namespace {
 // far luminances next to each other for print without colour.
 constexpr std::array kColours = {"#0072B2", "#D55E00", "#009E73", "#000000",
                                  "#CC79A7", "#E69F00", "#56B4E9"};
-constexpr std::array kMarkers = {7, 5, 9, 13, 6, 4, 8, 12};  // full and empty circle, square, ...
+// Full and empty circle, square, triangle, diamond; triangle upside down and pentagon.
+constexpr std::array kMarkers = {7, 5, 9, 13, 6, 4, 8, 12, 11, 15, 10, 14};
 constexpr std::array kDashes = {1, 2, 4, 5, 3};
 
 // Within single quotes gnuplot runs and expands nothing; a quote is doubled.
@@ -104,13 +105,21 @@ void add_to_range(Range& range, double value, const std::optional<Interval>& int
   }
 }
 
-std::string ranges(const Plot& plot) {
-  Range x, y;
+Range x_range(const Plot& plot) {
+  Range x;
   for (const PlotSeries& series : plot.series) {
-    for (const PlotPoint& point : series.points) {
+    for (const PlotPoint& point : series.points)
       add_to_range(x, point.x, point.x_interval, plot.x_scale);
+  }
+  return x;
+}
+
+std::string ranges(const Plot& plot) {
+  const Range x = x_range(plot);
+  Range y;
+  for (const PlotSeries& series : plot.series) {
+    for (const PlotPoint& point : series.points)
       add_to_range(y, point.y, point.y_interval, plot.y_scale);
-    }
   }
   if (!plot.x_names.empty())
     return fmt::format("set xrange [-0.5:{}]\n", static_cast<double>(plot.x_names.size()) - 0.5) +
@@ -124,6 +133,26 @@ bool has_rotated_names(const Plot& plot) {
   return plot.x_names.size() > 5 &&
          std::any_of(plot.x_names.begin(), plot.x_names.end(),
                      [](const std::string& name) { return name.size() > 6; });
+}
+
+// "20k": numbers of five digits and more would run into each other.
+std::string short_number(double value) {
+  for (const auto& [unit, name] : {std::pair{1e9, "G"}, std::pair{1e6, "M"}, std::pair{1e3, "k"}}) {
+    if (std::abs(value) >= unit)
+      return fmt::format("{:g}{}", value / unit, name);
+  }
+  return fmt::format("{:g}", value);
+}
+
+// About six ticks at 1, 2 or 5 times a power of ten.
+std::vector<std::string> round_ticks(const Range& range) {
+  const double width = range.high - range.low;
+  double step = std::pow(10, std::floor(std::log10(width / 6)));
+  for (const double factor : {2.0, 2.5, 2.0}) step *= width / step > 7 ? factor : 1;
+  std::vector<std::string> ticks;
+  for (double at = std::floor(range.low / step); at * step <= range.high + step; ++at)
+    ticks.push_back(fmt::format("{} {}", quoted(short_number(at * step)), at * step));
+  return ticks;
 }
 
 // Names, or each x value where they are few and whole numbers.
@@ -141,6 +170,10 @@ std::string x_tick_lines(const Plot& plot) {
   }
   const bool whole = std::all_of(values.begin(), values.end(),
                                  [](double value) { return value == std::floor(value); });
+  const Range range = x_range(plot);
+  const bool is_large = plot.x_scale == Scale::kLinear && range.high >= 10000;
+  if (is_large && range.high > range.low)
+    return fmt::format("set xtics ({})\n", fmt::join(round_ticks(range), ", "));
   return whole && values.size() <= kMostTicks
              ? fmt::format("set xtics ({})\n", fmt::join(values, ", "))
              : "";
@@ -185,11 +218,30 @@ std::string title_lines(const Plot& plot, double font_size) {
   return out;
 }
 
+// How far a line's points are drawn from where they are, so that the intervals of several lines at
+// one x stand beside each other: a formula for gnuplot of a column.
+std::string shifted(const Plot& plot, std::size_t series, int column) {
+  const double lines = static_cast<double>(
+      std::count_if(plot.series.begin(), plot.series.end(),
+                    [](const PlotSeries& one) { return one.style == SeriesStyle::kLine; }));
+  if (plot.series[series].style != SeriesStyle::kLine || lines < 2)
+    return fmt::to_string(column);
+  const double share =
+      (static_cast<double>(series) - 0.5 * (lines - 1)) * std::min(0.008, 0.03 / lines);
+  const Range x = x_range(plot);
+  if (plot.x_scale != Scale::kLinear)
+    return fmt::format("(${}*{:.6g})", column, std::pow(std::max(2.0, x.high / x.low), share));
+  const double width =
+      plot.x_names.empty() ? x.high - x.low : static_cast<double>(plot.x_names.size());
+  return fmt::format("(${}+{:.6g})", column, share * width);
+}
+
 std::string series_clauses(const Plot& plot, const std::string& data_file) {
   std::vector<std::string> clauses;
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
     const PlotSeries& series = plot.series[i];
     const std::string from = fmt::format("{} index {}", quoted(data_file), i);
+    const std::string x = shifted(plot, i, 1);
     const std::string colour = fmt::format("lc rgb '{}'", kColours[i % kColours.size()]);
     const std::string title = "title " + quoted(series.name);
     if (series.style == SeriesStyle::kSteps) {
@@ -197,14 +249,14 @@ std::string series_clauses(const Plot& plot, const std::string& data_file) {
           fmt::format("{} using 1:4 with lines dt 2 lw 2 lc rgb '#555555' {}", from, title));
       continue;
     }
-    clauses.push_back(
-        fmt::format("{} using 1:4:2:3:5:6 with xyerrorbars {} pt {} ps 0 lw 1.3 notitle", from,
-                    colour, kMarkers[i % kMarkers.size()]));
+    clauses.push_back(fmt::format(
+        "{} using {}:4:{}:{}:5:6 with xyerrorbars {} pt {} ps 0 lw 1.3 notitle", from, x,
+        shifted(plot, i, 2), shifted(plot, i, 3), colour, kMarkers[i % kMarkers.size()]));
     const char* with = series.style == SeriesStyle::kLine ? "linespoints" : "points";
     const std::string dash = series.style == SeriesStyle::kLine
                                  ? fmt::format("dt {} ", kDashes[i % kDashes.size()])
                                  : "";
-    clauses.push_back(fmt::format("{} using 1:4 with {} {}{} pt {} ps 1.1 lw 2 {}", from, with,
+    clauses.push_back(fmt::format("{} using {}:4 with {} {}{} pt {} ps 1.1 lw 2 {}", from, x, with,
                                   dash, colour, kMarkers[i % kMarkers.size()], title));
   }
   return fmt::format("{}", fmt::join(clauses, ", \\\n     "));
@@ -253,6 +305,22 @@ Table plot_table(const Plot& plot) {
                {"y_high", "high", kRight},
                {"label", ""}},
               {}};
+  // A column of nothing is not for people.
+  const auto any = [&plot](auto&& has) {
+    for (const PlotSeries& series : plot.series) {
+      for (const PlotPoint& point : series.points) {
+        if (has(point))
+          return true;
+      }
+    }
+    return false;
+  };
+  if (any([](const PlotPoint& point) { return point.x_interval.has_value(); })) {
+    table.columns[2] = {"x_low", "low", kRight};
+    table.columns[3] = {"x_high", "high", kRight};
+  }
+  if (!any([](const PlotPoint& point) { return !point.label.empty(); }))
+    table.columns[7].audience = Audience::kPrograms;
   const auto low = [](const std::optional<Interval>& i) { return i ? Cell(i->low) : Cell(); };
   const auto high = [](const std::optional<Interval>& i) { return i ? Cell(i->high) : Cell(); };
   for (const PlotSeries& series : plot.series) {

@@ -94,10 +94,42 @@ std::string setting_like(const RunFacts& facts, const std::string& name) {
       return value;
   }
   if (name == "interval" && facts.settings.contains("estimator.t_max")) {
-    return fmt::format("U[{},{}]", setting(facts, "estimator.t_min"),
-                       setting(facts, "estimator.t_max"));
+    double low = parse_double(setting(facts, "estimator.t_min")).value_or(0);
+    if (low < 0)  // the estimator's own
+      low = setting(facts, "estimator.estimator") == "reference" ? 0.001 : 0;
+    return fmt::format("U[{:g},{:g}]", low,
+                       parse_double(setting(facts, "estimator.t_max")).value_or(1));
   }
   return "";
+}
+
+// L' of a run: as set, else the model's own; 1 where text goes from left to right, "" where it is
+// not known. A setting of 0 says none of this.
+std::string block_size_of(Store& store, const RunFacts& facts) {
+  if (const std::string set = setting_like(facts, "block_size"); !set.empty() && set != "0")
+    return set;
+  // The folder of an autoregressive model may name a block size all the same.
+  const bool writes = !setting(facts, "sampler.name").empty();
+  if (!writes && !facts.estimator.empty() && facts.estimator.find("L' = ") == std::string::npos)
+    return "1";
+  std::string trained;
+  const std::array<Cell, 1> parameters = {facts.run_id};
+  store.scan(
+      "SELECT json_extract(m.config_json,'$.block_size') FROM run r JOIN model m USING(model_id) "
+      "WHERE r.run_id=?",
+      parameters, [&](const Statement& row) { trained = row.text(0); });
+  if (!trained.empty())
+    return trained;
+  const bool has_blocks =
+      facts.estimator.find("L' = ") != std::string::npos || !setting(facts, "sampler.name").empty();
+  return has_blocks ? "" : "1";
+}
+
+// A run's facts, with its real L' in place of the setting.
+RunFacts facts_of(Store& store, const std::string& run_id) {
+  RunFacts facts = run_facts(store, run_id);
+  facts.settings["block_size"] = block_size_of(store, facts);
+  return facts;
 }
 
 std::string series_name(const RunFacts& facts) {
@@ -105,9 +137,39 @@ std::string series_name(const RunFacts& facts) {
   return sampler.empty() ? facts.model : facts.model + ", " + sampler;
 }
 
+// Settings that make a series of their own, but for those of `others` (last parts of names).
+bool makes_series(const std::string& name, const std::set<std::string>& others) {
+  const bool counts = name.starts_with("estimator.") || name.starts_with("sampler.") ||
+                      name == "block_size" || name == "dtype";
+  return counts && !others.contains(split(name, '.').back());
+}
+
+// The series of each run: its model and sampler, and the settings in which runs of one model and
+// sampler differ. What is drawn to the right or stands beside the point is in `others`.
+std::vector<std::string> series_names(std::span<const RunFacts> runs,
+                                      const std::set<std::string>& others) {
+  std::map<std::string, std::map<std::string, std::set<std::string>>> values;
+  for (const RunFacts& facts : runs) {
+    for (const auto& [name, value] : facts.settings) values[series_name(facts)][name].insert(value);
+  }
+  std::vector<std::string> names;
+  for (const RunFacts& facts : runs) {
+    std::string full = series_name(facts);
+    for (const auto& [name, value] : facts.settings) {
+      if (values[series_name(facts)][name].size() < 2 || !makes_series(name, others))
+        continue;
+      const std::string last = split(name, '.').back();
+      const char* sign = last == "block_size" ? "L'" : last == "tokens_per_step" ? "K" : nullptr;
+      full += fmt::format(", {}={}", sign != nullptr ? sign : last, value);
+    }
+    names.push_back(full);
+  }
+  return names;
+}
+
 std::string point_label(const RunFacts& facts) {
   std::string label;
-  if (const std::string block = setting_like(facts, "block_size"); !block.empty() && block != "0")
+  if (const std::string block = setting(facts, "block_size"); !block.empty())
     label = "L'=" + block;
   if (const std::string step = setting_like(facts, "tokens_per_step"); !step.empty())
     label += (label.empty() ? "K=" : " K=") + step;
@@ -145,10 +207,10 @@ std::string first_metric(Store& store, std::span<const std::string> run_ids,
 // The front as corners: constant quality up to each point's speed.
 PlotSeries front_series(const std::vector<TradeOff>& points, double sign) {
   PlotSeries front{"Pareto front", {}, SeriesStyle::kSteps};
-  double from = 0;
+  double from = HUGE_VAL;
+  for (const TradeOff& point : points) from = std::min(from, point.speed);
   for (const std::size_t i : pareto_front(points)) {
-    if (from > 0)
-      front.points.push_back({from, sign * points[i].quality, {}, {}, ""});
+    front.points.push_back({from, sign * points[i].quality, {}, {}, ""});
     front.points.push_back({points[i].speed, sign * points[i].quality, {}, {}, ""});
     from = points[i].speed;
   }
@@ -190,22 +252,26 @@ Plot frontier(Store& store, std::span<const std::string> run_ids, const std::str
                                  : asked;
   Plot plot{metric + " against speed", "tokens/s", metric, {}, {}, {}, {}, {}};
   std::vector<TradeOff> points;
+  std::vector<RunFacts> runs;
+  std::vector<PlotPoint> drawn;
   double sign = 1;
   for (const std::string& run_id : run_ids) {
     const auto y = estimate_of(store, run_id, metric);
     const auto x = speed_of(store, run_id);
     if (!x || !y)
       continue;
-    const RunFacts facts = run_facts(store, run_id);
+    runs.push_back(facts_of(store, run_id));
     sign = y->better == "lo" ? -1 : 1;
     points.push_back({x->value, sign * y->value, x->error, y->error});
-    series_of(plot, series_name(facts), SeriesStyle::kPoints)
-        .points.push_back({x->value, y->value, x->interval, y->interval, point_label(facts)});
+    drawn.push_back({x->value, y->value, x->interval, y->interval, point_label(runs.back())});
     if (y->bound)
       plot.y_label = metric + " (upper bound)";
   }
   if (points.empty())
     refuse_empty(store, run_ids, metric);
+  const auto names = series_names(runs, {"name", "block_size", "tokens_per_step"});
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    series_of(plot, names[i], SeriesStyle::kPoints).points.push_back(drawn[i]);
   plot.y_label += sign > 0 ? ", more is better" : ", less is better";
   shorten_labels(plot);
   plot.notes.push_back(area_note(points, sign, metric));
@@ -217,20 +283,22 @@ Plot frontier(Store& store, std::span<const std::string> run_ids, const std::str
 Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot plot,
                      const PlotRequest& request) {
   struct Found {
-    RunFacts facts;
     std::string x;
     Measured y;
   };
 
   std::vector<Found> found;
+  std::vector<RunFacts> runs;
   for (const std::string& run_id : run_ids) {
     const auto y = request.kind == "variance" && request.metric.empty()
                        ? mc_variance_of(store, run_id)
                        : estimate_of(store, run_id, request.metric);
-    RunFacts facts = run_facts(store, run_id);
+    RunFacts facts = facts_of(store, run_id);
     const std::string x = setting_like(facts, request.x);
-    if (y && !x.empty())
-      found.push_back({std::move(facts), x, *y});
+    if (!y || x.empty())
+      continue;
+    found.push_back({x, *y});
+    runs.push_back(std::move(facts));
   }
   if (found.empty())
     refuse_empty(store, run_ids, fmt::format("{} with a setting {}", plot.y_label, request.x));
@@ -246,14 +314,15 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
     plot.x_scale = Scale::kLinear;
     plot.x_names.assign(names.begin(), names.end());
   }
-  for (const Found& one : found) {
+  const bool is_interval = request.x == "interval";
+  const auto full_names =
+      series_names(runs, {"name", split(request.x, '.').back(), is_interval ? "t_min" : "",
+                          is_interval ? "t_max" : ""});
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const Found& one = found[i];
     const auto place = static_cast<double>(std::distance(names.begin(), names.find(one.x)));
     const double x = numbers ? parse_double(one.x).value_or(0) : place;
-    std::string name = series_name(one.facts) + (one.y.bound ? " (bound)" : "");
-    const std::string block = setting(one.facts, "block_size");
-    if (request.kind == "variance" && !block.empty() && block != "0")
-      name += ", L'=" + block;
-    series_of(plot, name, SeriesStyle::kLine)
+    series_of(plot, full_names[i] + (one.y.bound ? " (bound)" : ""), SeriesStyle::kLine)
         .points.push_back({x, one.y.value, {}, one.y.interval, ""});
   }
   for (PlotSeries& series : plot.series) {
@@ -269,8 +338,10 @@ Plot history(Store& store, std::span<const std::string> run_ids, const std::stri
   const bool speed = metric == "tokens_per_second";
   Plot plot{metric + " over commits", "commit, oldest first", metric, {}, {}, {}, {}, {}};
   std::map<std::string, std::size_t> places;
+  std::vector<RunFacts> runs;
+  std::vector<PlotPoint> drawn;
   for (const std::string& run_id : run_ids) {
-    const RunFacts facts = run_facts(store, run_id);
+    const RunFacts facts = facts_of(store, run_id);
     const auto y = speed ? speed_of(store, run_id) : estimate_of(store, run_id, metric);
     if (!y)
       continue;
@@ -278,11 +349,15 @@ Plot history(Store& store, std::span<const std::string> run_ids, const std::stri
     const auto [place, is_new] = places.try_emplace(commit, places.size());
     if (is_new)
       plot.x_names.push_back(commit.empty() ? "unknown" : commit);
-    series_of(plot, facts.model + " on " + facts.task, SeriesStyle::kLine)
-        .points.push_back({static_cast<double>(place->second), y->value, {}, y->interval, ""});
+    runs.push_back(facts);
+    runs.back().model += " on " + facts.task;
+    drawn.push_back({static_cast<double>(place->second), y->value, {}, y->interval, ""});
   }
-  if (plot.series.empty())
+  if (runs.empty())
     refuse_empty(store, run_ids, metric);
+  const auto names = series_names(runs, {"name"});
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    series_of(plot, names[i], SeriesStyle::kLine).points.push_back(drawn[i]);
   return plot;
 }
 

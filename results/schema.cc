@@ -20,6 +20,7 @@ namespace embedded {
 extern const std::string_view results_schema_sql;
 extern const std::string_view results_schema_v2_sql;
 extern const std::string_view results_schema_v3_sql;
+extern const std::string_view results_schema_v4_sql;
 }  // namespace embedded
 
 namespace {
@@ -102,9 +103,9 @@ std::string config_view_sql(std::span<const std::string> settings) {
 }  // namespace
 
 std::span<const std::string_view> schema_steps() {
-  static const std::array<std::string_view, 3> steps = {embedded::results_schema_sql,
-                                                        embedded::results_schema_v2_sql,
-                                                        embedded::results_schema_v3_sql};
+  static const std::array<std::string_view, 4> steps = {
+      embedded::results_schema_sql, embedded::results_schema_v2_sql,
+      embedded::results_schema_v3_sql, embedded::results_schema_v4_sql};
   return steps;
 }
 
@@ -161,7 +162,8 @@ void check_schema_version(Database& database, std::span<const std::string_view> 
     refuse_newer(database, version, steps.size());
   if (version < std::ssize(steps)) {
     throw DataError(database.path(), -1, fmt::format("a store of version {}", steps.size()),
-                    fmt::format("version {}; a command that writes brings it up to date", version));
+                    fmt::format("version {}; `dlmbench list --db {}` brings it up to date", version,
+                                database.path()));
   }
 }
 

@@ -52,9 +52,7 @@ int compare_command(const Arguments& args) {
   CommandOptions cli("compare A B [options]", kText);
   add_store_options(cli);
   cli.value("db-b", "the store that holds B (default: the same)")
-      .value("metric",
-             "only these: nll, bits_per_byte, score, tokens_per_forward, "
-             "tokens_per_second")
+      .value("metric", fmt::format("only these: {}", fmt::join(comparable_metrics(), ", ")))
       .value("margin", "METRIC=NUMBER or METRIC=PERCENT%: the smallest difference that matters")
       .flag("common", "compare the documents in common where the data differ")
       .positionals(2);

@@ -1,12 +1,28 @@
 #include "harness/commands/store_options.h"
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
 
 #include "harness/base/error.h"
+#include "harness/base/log.h"
 #include "harness/base/spec.h"
+#include "results/schema.h"
 #include "results/table.h"
 
 namespace dlm {
+namespace {
+
+bool is_older_store(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path))
+    return false;
+  check_is_store(path);
+  Database database(path, Database::Mode::kReadOnly, std::chrono::seconds(30));
+  const std::int64_t version = database.integer("PRAGMA user_version");
+  return version > 0 && version < std::ssize(schema_steps());
+}
+
+}  // namespace
 
 void add_store_options(CommandOptions& cli) {
   cli.value("db", "the store, an SQLite file (default results.db)")
@@ -30,8 +46,19 @@ std::unique_ptr<Store> open_store(const ParsedOptions& options) {
   return Store::open(store_path(options), store_options);
 }
 
+// A store that an older program wrote is brought up to date before it is read; where that cannot
+// be, opening it says why.
 std::unique_ptr<Store> open_store_read_only(const ParsedOptions& options) {
-  return Store::open_read_only(store_path(options));
+  const std::string path = store_path(options);
+  try {
+    return Store::open_read_only(path);
+  } catch (const DataError&) {
+    if (!is_older_store(path))
+      throw;
+  }
+  open_store(options);
+  log_info("{} was of an older version and is brought up to date", path);
+  return Store::open_read_only(path);
 }
 
 }  // namespace dlm

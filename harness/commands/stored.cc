@@ -62,7 +62,9 @@ int sql_command(const Arguments& args) {
       "sql 'SELECT ...'",
       "A query on the store, which is not changed. Tables and views: run, sample, metric, config, "
       "model, task,\n"
-      "v_run (runs with their names), v_config (a column for every setting), v_speed, v_pair.\n\n"
+      "blob, curve, reveal, gate; v_result (every estimate with its names), v_run, v_config (a "
+      "column for every\n"
+      "setting), v_speed, v_pair, v_curve, v_gate.\n\n"
       "  dlmbench sql \"select model, task, value from v_run join metric using(run_id) where "
       "metric='nll'\"");
   add_store_options(cli);

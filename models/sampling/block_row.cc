@@ -113,6 +113,7 @@ bool BlockRow::next_block() {
   }
   ids_.resize(static_cast<std::size_t>(std::max(std::ssize(ids_), begin_ + size)),
               context_.mask_id);
+  passes_.resize(ids_.size());
   hidden_.clear();
   given_.clear();
   for (std::int64_t i = 0; i < size; ++i) {
@@ -140,7 +141,9 @@ void BlockRow::close_block() {
 void BlockRow::finish(FinishReason reason, std::int64_t length) {
   live_ = false;
   ids_.resize(static_cast<std::size_t>(length));
+  passes_.resize(ids_.size());
   out_.ids = std::move(ids_);
+  out_.revealed_in = std::move(passes_);
   out_.finish = reason;
 }
 
@@ -263,6 +266,7 @@ void BlockRow::draw(std::span<float> logits, std::int64_t position) {
 
 void BlockRow::write(std::int64_t position, std::int64_t token) {
   ids_[static_cast<std::size_t>(begin_ + position)] = token;
+  passes_[static_cast<std::size_t>(begin_ + position)] = out_.nfe;
   hidden_.erase(std::lower_bound(hidden_.begin(), hidden_.end(), position));
   revealed_ = position;
   ++out_.canvas;

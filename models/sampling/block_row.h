@@ -91,6 +91,7 @@ class BlockRow {
   TokenSource source_ = TokenSource::kLaw;
   bool reads_laws_ = false;           // the step ranks positions by laws
   std::vector<std::int64_t> wanted_;  // rows of the pass
+  std::vector<std::int64_t> passes_;  // that revealed each of ids_
 };
 
 }  // namespace dlm

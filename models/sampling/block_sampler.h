@@ -142,6 +142,9 @@ struct BlockSample {
   std::int64_t nfe = 0;        // passes of the model this text took part in
   std::int64_t refreshes = 0;  // that this text took part in, with a Refresh hook
   std::int64_t canvas = 0;     // tokens drawn, those after the end of the text included
+  // The pass (of this text, from 1) that revealed each of `ids`, the last where it was hidden
+  // again; 0 = given.
+  std::vector<std::int64_t> revealed_in;
   // The smallest distance of any decision from another one, in probability (of positions: in the
   // policy's score; of an argmax: in logits). Where two runs of the same seed differ, a rounding
   // error of this size was enough.

@@ -14,6 +14,8 @@ constexpr std::uint64_t kStepsPerWindow = std::uint64_t{1} << 32;
 void append_window(const BlockSample& window, const StopRules& rules, std::int64_t wanted,
                    BlockSample& text) {
   const auto before = std::ssize(text.ids);
+  for (std::size_t i = static_cast<std::size_t>(window.prompt_tokens); i < window.ids.size(); ++i)
+    text.revealed_in.push_back(text.nfe + window.revealed_in[i]);
   text.ids.insert(text.ids.end(), window.ids.begin() + window.prompt_tokens, window.ids.end());
   text.nfe += window.nfe;
   text.refreshes += window.refreshes;
@@ -22,10 +24,11 @@ void append_window(const BlockSample& window, const StopRules& rules, std::int64
   if (std::ssize(text.ids) > wanted)
     text.ids.resize(static_cast<std::size_t>(wanted));
   const auto stop = find_stop(text.ids, text.prompt_tokens, before, rules);
-  if (!stop)
-    return;
-  text.finish = finish_reason_of(stop->reason);
-  text.ids.resize(static_cast<std::size_t>(stop->length));
+  if (stop) {
+    text.finish = finish_reason_of(stop->reason);
+    text.ids.resize(static_cast<std::size_t>(stop->length));
+  }
+  text.revealed_in.resize(text.ids.size());
 }
 
 }  // namespace

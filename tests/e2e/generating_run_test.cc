@@ -18,6 +18,7 @@
 #include "harness/base/json.h"
 #include "harness/base/text.h"
 #include "tests/support/data.h"
+#include "tests/support/estimate_rows.h"
 #include "tests/support/process.h"
 #include "tests/support/tiny_model.h"
 
@@ -40,21 +41,6 @@ constexpr const char* kTexts =
 Words with(Words args, const Words& more) {
   args.insert(args.end(), more.begin(), more.end());
   return args;
-}
-
-// metric|variant -> the row of a table printed as JSON lines, of the one run there is.
-std::map<std::string, Json> estimates_of(const ProcessResult& result) {
-  EXPECT_EQ(result.code, 0) << result.err;
-  std::map<std::string, Json> rows;
-  for (const std::string& line : split(result.out, '\n')) {
-    if (line.empty())
-      continue;
-    const Json row = parse_json(line, "stdout");
-    const std::string variant =
-        row.at("variant").is_null() ? "" : row.at("variant").get<std::string>();
-    rows[row.at("metric").get<std::string>() + "|" + variant] = row;
-  }
-  return rows;
 }
 
 double value(const std::map<std::string, Json>& rows, const std::string& name) {
@@ -110,8 +96,8 @@ TEST(GeneratingRun, TextOfTheWorldsOwnLawScoresItsEntropyAndFewerStepsCost) {
                   "40",
                   "--db",
                   folder.file("r.db")};
-  const auto exact = estimates_of(dlmbench(with(run, {"--tokens-per-step", "1"})));
-  const auto rough = estimates_of(dlmbench(with(run, {"--tokens-per-step", "6"})));
+  const auto exact = estimate_rows(dlmbench(with(run, {"--tokens-per-step", "1"})));
+  const auto rough = estimate_rows(dlmbench(with(run, {"--tokens-per-step", "6"})));
   EXPECT_LT(value(exact, "kl_to_joint|"), 1e-12);
   EXPECT_GT(value(rough, "kl_to_joint|"), 0.5);
   const Json& own = exact.at("judge_nll_minus_entropy|");
@@ -276,7 +262,7 @@ TEST(GeneratingRunGolden, TextIsJudgedAndComparedByNetworks) {
                 "samples:documents=24&length=24&prompt=Once upon a time%2C", "--judge", stories,
                 "--reference", folder.file("reference.jsonl"), "--featurizer", stories, "-b", "8",
                 "--mauve-seeds", "2", "-o", "jsonl", "--db", folder.file("r.db")});
-  const auto rows = estimates_of(result);
+  const auto rows = estimate_rows(result);
   // The judge wrote the text itself: what it finds likely, but without the prompt.
   EXPECT_GT(value(rows, "generative_perplexity|pooled"), 1.5);
   EXPECT_LT(value(rows, "generative_perplexity|pooled"), 40);

@@ -13,7 +13,8 @@
 namespace dlm::testing {
 namespace {
 
-// A page that holds the report in two frames, sorts a table in each, and writes down what it sees.
+// A page that holds the report in two frames, sorts a table in each, goes back to the first pass of
+// a text and through its tokens, and writes down what it sees.
 constexpr const char* kFrames = R"(<!doctype html><body>
 <iframe src="report.html" width="360" height="800"></iframe>
 <iframe src="report.html" width="1280" height="800"></iframe>
@@ -26,9 +27,23 @@ onload = () => {
     const button = page.querySelector("th button");
     button.click();
     for (const details of page.querySelectorAll("details")) details.open = true;
+    const text = page.querySelector("pre.reveal"), bar = text.previousElementSibling;
+    const slider = bar.querySelector("input"), told = bar.querySelector("output");
+    slider.value = 1;
+    slider.dispatchEvent(new Event("input"));
+    const first = told.textContent, hidden = text.querySelectorAll(".later").length;
+    slider.value = slider.max;
+    slider.dispatchEvent(new Event("input"));
+    const view = frame.contentWindow;
+    text.dispatchEvent(new view.KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+    text.dispatchEvent(new view.KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+    const token = text.querySelector(".here");
+    const named = told.textContent === `“${token.textContent}”: pass ${token.dataset.p} of 8`;
     const width = page.documentElement.scrollWidth;
     seen.push("width " + frame.width + (width <= frame.width ? " fits" : " needs " + width) +
-              ", sorted " + button.parentElement.getAttribute("aria-sort"));
+              ", sorted " + button.parentElement.getAttribute("aria-sort") + ", " + first + ", " +
+              hidden + " hidden, then " + text.querySelectorAll(".later").length +
+              (named && token === text.querySelectorAll("span")[1] ? ", named" : ", not named"));
   }
   document.getElementById("seen").textContent = seen.join("; ");
 };
@@ -79,13 +94,22 @@ TEST_F(ReportInBrowser, FitsPhoneAndDeskWithoutConsoleErrors) {
          "--estimator", "stratified", "--block-size", "1,4", "--db", db, "-q"});
     ASSERT_EQ(run.code, 0) << run.err;
   }
+  const ProcessResult written =
+      dlmbench({"run", "--model", "exact:markov?v=4&seed=1", "--task",
+                "samples:documents=3&length=16", "--metrics", "text_statistics", "--sampler",
+                "confidence", "--tokens-per-step", "2,4", "--block-size", "16", "--db", db, "-q"});
+  ASSERT_EQ(written.code, 0) << written.err;
   ASSERT_EQ(dlmbench({"report", "--to", folder_.file("report.html"), "--db", db}).code, 0);
   write_file_atomically(folder_.file("frames.html"), kFrames);
   const ProcessResult seen = show("file://" + folder_.file("frames.html"));
   ASSERT_EQ(seen.code, 0) << seen.err;
-  EXPECT_NE(seen.out.find("width 360 fits, sorted ascending; width 1280 fits, sorted ascending"),
-            std::string::npos)
-      << seen.out.substr(0, 2000);
+  for (const char* width : {"360", "1280"}) {
+    EXPECT_NE(seen.out.find(std::string("width ") + width +
+                            " fits, sorted ascending, pass 1 of 8: 2 of 16 tokens, 14 hidden, then "
+                            "0, named"),
+              std::string::npos)
+        << seen.out.substr(0, 2000);
+  }
   EXPECT_EQ(console_lines(seen.err), 0) << seen.err;
 }
 

@@ -15,26 +15,12 @@
 #include "harness/base/text.h"
 #include "models/checkpoint/safetensors.h"
 #include "tests/support/data.h"
+#include "tests/support/estimate_rows.h"
 #include "tests/support/process.h"
 #include "tests/support/tiny_model.h"
 
 namespace dlm::testing {
 namespace {
-
-// metric|variant -> value, of a table printed as JSON lines.
-std::map<std::string, double> values_of(const ProcessResult& result) {
-  EXPECT_EQ(result.code, 0) << result.err;
-  std::map<std::string, double> values;
-  for (const std::string& line : split(result.out, '\n')) {
-    if (line.empty())
-      continue;
-    const Json row = parse_json(line, "stdout");
-    const std::string variant =
-        row.at("variant").is_null() ? "" : row.at("variant").get<std::string>();
-    values[row.at("metric").get<std::string>() + "|" + variant] = row.at("value").get<double>();
-  }
-  return values;
-}
 
 void write_features(const std::string& path, std::int64_t rows, double shift) {
   const RandomStream stream(7, Purpose::kTest, static_cast<std::uint64_t>(shift * 100));
@@ -69,12 +55,12 @@ TEST(ScoreText, MauveOfReadyFeaturesComesWithItsCeiling) {
   auto compare = args, same = args;
   compare.push_back(folder.file("q.safetensors"));
   same.push_back(folder.file("p.safetensors"));
-  const auto values = values_of(dlmbench(compare));
+  const auto values = estimate_values(dlmbench(compare));
   EXPECT_LT(values.at("mauve|"), 0.2);
   EXPECT_GT(values.at("mauve|ceiling"), 0.85);
   EXPECT_GT(values.at("frontier_integral|"), values.at("frontier_integral|ceiling"));
   EXPECT_GT(values.at("seed_deviation|mauve"), 0);
-  EXPECT_EQ(values_of(dlmbench(same)).at("mauve|"), 1);
+  EXPECT_EQ(estimate_values(dlmbench(same)).at("mauve|"), 1);
   const ProcessResult again = dlmbench(compare);
   EXPECT_NE(again.err.find("stored already"), std::string::npos) << again.err;
 }
@@ -85,7 +71,7 @@ TEST(ScoreText, GenpplOfIdsUnderAnExactWorldPrintsItsCompanions) {
   const std::vector<std::string> args{"score",   "genppl", "--db",          folder.file("r.db"),
                                       "-o",      "jsonl",  "--judge",       "exact:markov?v=8",
                                       "--field", "ids",    "--generations", folder.file("a.jsonl")};
-  const auto values = values_of(dlmbench(args));
+  const auto values = estimate_values(dlmbench(args));
   EXPECT_GT(values.at("generative_perplexity|pooled"), 1);
   EXPECT_GE(values.at("generative_perplexity|sample mean"),
             values.at("generative_perplexity|pooled"));
@@ -178,10 +164,10 @@ TEST(ScoreTextGolden, HumanAndMachineTextsThroughATrainedModel) {
   const std::string sets = data_path("data/mauve/webtext-vs-gpt2-63tok/");
   const std::string model = data_path("data/checkpoints/stories260K/hf");
   const auto mauve = [&](const char* generations) {
-    return values_of(dlmbench({"score", "mauve", "--generations", sets + generations, "--reference",
-                               sets + "webtext.valid.jsonl", "--limit", "300", "--featurizer",
-                               model, "--threads", "1", "--batch-size", "32", "-o", "jsonl", "--db",
-                               folder.file("r.db")}));
+    return estimate_values(dlmbench({"score", "mauve", "--generations", sets + generations,
+                                     "--reference", sets + "webtext.valid.jsonl", "--limit", "300",
+                                     "--featurizer", model, "--threads", "1", "--batch-size", "32",
+                                     "-o", "jsonl", "--db", folder.file("r.db")}));
   };
   const auto human = mauve("webtext.test.jsonl"), adversarial = mauve("adv.test.jsonl");
   EXPECT_GT(human.at("mauve|"), 0.9);

@@ -187,5 +187,35 @@ TEST(Compare, MarginsAreNumbersOrPercentages) {
   EXPECT_CONTAINS(error_of<ConfigError>([] { better_direction("scores"); }), "'score'");
 }
 
+TEST(Compare, TextMetricsAreComparedByTheRunsOwnErrors) {
+  EvidenceStore evidence;
+  const std::string a = evidence.add("a", 100, as_is), b = evidence.add("b", 100, as_is);
+  evidence.estimate(a, "mauve", 0.9, 0.03);
+  evidence.estimate(b, "mauve", 0.7, 0.04);
+  const CompareResult result = compare(evidence, a, b);
+  const Comparison& mauve = of(result, "mauve");
+  EXPECT_NEAR(mauve.difference, -0.2, 1e-12);
+  EXPECT_NEAR(mauve.std_error.value_or(0), 0.05, 1e-12);
+  // t of 99 degrees: 1.9842169515086827 (scipy.stats.t.ppf(0.975, 99)).
+  EXPECT_NEAR(mauve.interval->low, -0.2 - 0.05 * 1.9842169515086827, 1e-9);
+  EXPECT_EQ(mauve.verdict, Verdict::kWorse);
+  CompareOptions gate;
+  gate.stored_estimates = false;
+  EXPECT_THROW(of(compare(evidence, a, b, gate), "mauve"), ConfigError);
+}
+
+TEST(Compare, EqualTextMetricsAreTheSameHoweverWideTheirErrors) {
+  EvidenceStore evidence;
+  const std::string a = evidence.add("a", 20, as_is), b = evidence.add("b", 20, as_is);
+  evidence.estimate(a, "mauve", 0.9, 0.3);
+  evidence.estimate(b, "mauve", 0.9, 0.3);
+  CompareOptions options;
+  options.metrics = {"mauve"};
+  const CompareResult result =
+      compare_runs({&evidence.store(), a}, {&evidence.store(), b}, options);
+  ASSERT_EQ(result.comparisons.size(), 1U);
+  EXPECT_EQ(result.comparisons[0].verdict, Verdict::kSame);
+}
+
 }  // namespace
 }  // namespace dlm

@@ -2,6 +2,7 @@
 // when it stops.
 #include "models/sampling/block_sampler.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -47,6 +48,28 @@ std::vector<BlockSampleOptions> every_policy() {
     all.back().filter.nucleus_p = 0.9;
   }
   return all;
+}
+
+TEST(BlockSampler, TellsThePassThatRevealedEachToken) {
+  const auto model = markov();
+  const auto prompts = prompts_of(9);
+  for (const BlockSampleOptions& options : every_policy()) {
+    const auto samples = sample_blocks(*model, prompts, options);
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      const Ids& passes = samples[i].revealed_in;
+      ASSERT_EQ(passes.size(), samples[i].ids.size()) << options.reveal.policy;
+      const auto begin = passes.begin() + samples[i].prompt_tokens;
+      EXPECT_EQ(std::count(passes.begin(), begin, 0), samples[i].prompt_tokens);
+      EXPECT_EQ(*std::min_element(begin, passes.end()), 1) << options.reveal.policy;
+      EXPECT_LE(*std::max_element(begin, passes.end()), samples[i].nfe) << options.reveal.policy;
+    }
+  }
+  BlockSampleOptions options = options_of("left_to_right", 4, 10);
+  options.reveal.tokens_per_step = 2;
+  const std::vector<Prompt> one = {{.ids = {3}, .example = 1}};
+  // A token of the first block is given; the last block is written whole, then cut.
+  EXPECT_EQ(sample_blocks(*model, one, options)[0].revealed_in,
+            (Ids{0, 1, 1, 2, 3, 3, 4, 4, 5, 5, 6}));
 }
 
 TEST(BlockSampler, FillsEveryPositionAndKeepsThePrompt) {
@@ -277,8 +300,13 @@ TEST(SlidingWindow, EachHalfSeesTheOneBefore) {
   for (const BlockSample& sample : samples) {
     ASSERT_EQ(std::ssize(sample.ids), sample.prompt_tokens + 27);
     for (std::size_t i = 1; i < sample.ids.size(); ++i) EXPECT_NE(sample.ids[i], sample.ids[i - 1]);
+    ASSERT_EQ(sample.revealed_in.size(), sample.ids.size());
+    EXPECT_EQ(std::count(sample.revealed_in.begin(), sample.revealed_in.end(), 0),
+              sample.prompt_tokens);
   }
   EXPECT_EQ(samples[0].nfe, 7 + 5 * 4) << "a whole window, then half windows";
+  EXPECT_EQ(*std::max_element(samples[0].revealed_in.begin(), samples[0].revealed_in.end()),
+            samples[0].nfe);
 }
 
 TEST(SlidingWindow, WindowsDrawNumbersOfTheirOwn) {
