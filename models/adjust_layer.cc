@@ -59,7 +59,7 @@ PackedRows AdjustLayer::pack(std::span<const RefreshRow> rows) const {
 }
 
 void AdjustLayer::refresh(std::span<RefreshRow> rows) {
-  const InferenceScope scope(Products::kSameForAnyRows);
+  const InferenceScope scope;
   const PackedRows packed = pack(rows);
   std::vector<at::Tensor> states;
   for (const RefreshRow& row : rows)

@@ -37,7 +37,7 @@ class CanvasDecoder final : public BlockDecoder, public HiddenSource {
   }
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
-    const InferenceScope scope(Products::kSameForAnyRows);
+    const InferenceScope scope;
     std::vector<CanvasRow> rows;
     for (const DecodeStep& step : steps) rows.push_back(canvas_of(step));
     at::Tensor logits;

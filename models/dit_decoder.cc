@@ -58,7 +58,7 @@ class DitDecoder final : public BlockDecoder, public HiddenSource {
   }
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
-    const InferenceScope scope(Products::kSameForAnyRows);
+    const InferenceScope scope;
     DecodeShape shape{options_.block_size, context(), {}};
     std::vector<DecodeStep> own(steps.begin(), steps.end());
     for (DecodeStep& step : own) {

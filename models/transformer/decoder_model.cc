@@ -181,7 +181,7 @@ std::unique_ptr<KvCache> DecoderModel::new_cache(std::int64_t batch, std::int64_
 
 at::Tensor DecoderModel::next_logits(const at::Tensor& ids, std::span<const std::int64_t> lengths,
                                      KvCache& cache) const {
-  const InferenceScope scope(Products::kSameForAnyRows);
+  const InferenceScope scope;
   auto* own = dynamic_cast<TransformerCache*>(&cache);
   DLM_CHECK(own != nullptr && own->batch() == ids.size(0),
             "the cache was not made by this model for {} rows", ids.size(0));

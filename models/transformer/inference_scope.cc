@@ -16,22 +16,10 @@ bool keep_freed_memory() {
 #endif
 }
 
-thread_local Products asked = Products::kFastest;
-
 }  // namespace
 
-InferenceScope::InferenceScope(Products products) : outer_(asked) {
+InferenceScope::InferenceScope() {
   [[maybe_unused]] static const bool kept = keep_freed_memory();
-  if (products == Products::kSameForAnyRows)
-    asked = products;
-}
-
-InferenceScope::~InferenceScope() {
-  asked = outer_;
-}
-
-Products products_asked() {
-  return asked;
 }
 
 }  // namespace dlm

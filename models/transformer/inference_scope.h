@@ -4,10 +4,6 @@
 // While one lives, operators of this thread skip autograd and its dispatch. Unlike
 // c10::InferenceMode, the tensors made are ordinary ones: a caller may go on to change them in
 // place.
-//
-// With Products::kSameForAnyRows a row's products do not depend, to the bit, on how many rows are
-// multiplied with it (panel_linear.h; scopes within follow): what samplers ask for, so that a text
-// is the same at any batch size. kFastest leaves that as it is.
 #pragma once
 
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -15,22 +11,15 @@
 
 namespace dlm {
 
-enum class Products { kFastest, kSameForAnyRows };
-
 class InferenceScope {
  public:
-  explicit InferenceScope(Products products = Products::kFastest);
-  ~InferenceScope();
+  InferenceScope();
   InferenceScope(const InferenceScope&) = delete;
   InferenceScope& operator=(const InferenceScope&) = delete;
 
  private:
-  Products outer_;
   c10::AutoGradMode no_gradients_{false};
   at::AutoDispatchBelowADInplaceOrView below_autograd_;
 };
-
-// What the scopes of this thread ask for.
-Products products_asked();
 
 }  // namespace dlm
