@@ -92,7 +92,7 @@ HeadTensors split_kv(const DecoderShape& shape, const at::Tensor& fused, const R
 }
 
 bool uses_own_loops(const Compute& compute) {
-  return compute.backend == LinearBackend::kOneDnn &&
+  return compute.backend != LinearBackend::kAten &&
          prefix_attention_works(compute.device, compute.dtype);
 }
 
