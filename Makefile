@@ -9,7 +9,7 @@ run: build
 	$(BUILD)/dlmbench run
 
 # Trains the models of models/zoo anew, two at a time, into build/zoo: draw the text first (the source is a network, so
-# its entropy is known), then every recipe.
+# its entropy is known) and make the word problems, then every recipe.
 ZOO := build/zoo
 DRAW = $(BUILD)/dlmbench draw --model data:checkpoints/stories260K/hf --length 128 --batch-size 128
 zoo: build
@@ -18,7 +18,10 @@ zoo: build
 	  $(DRAW) --documents 65536 --seed 1 --to $(ZOO)/stories-train.tokens.safetensors
 	@test -e $(ZOO)/stories-validation.tokens.safetensors || \
 	  $(DRAW) --documents 512 --seed 3 --to $(ZOO)/stories-validation.tokens.safetensors
-	@ls models/recipes/stories-*.toml | xargs -P 2 -I RECIPE sh -c \
+	@test -e $(ZOO)/sums/test.tokens.safetensors || \
+	  ($(BUILD)/dlmbench data make word_sums --documents 60000 --seed 1 --split train --to $(ZOO)/sums && \
+	   $(BUILD)/dlmbench data make word_sums --documents 512 --seed 3 --split test --to $(ZOO)/sums)
+	@ls models/recipes/stories-*.toml models/recipes/sums-*.toml | xargs -P 2 -I RECIPE sh -c \
 	  '$(BUILD)/dlmbench train RECIPE --threads 1 --out $(ZOO)/$$(basename RECIPE .toml) --db $(ZOO)/training.db'
 
 setup:

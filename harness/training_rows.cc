@@ -130,10 +130,11 @@ TrainingData make_training_data(const TrainRecipe& recipe) {
   const auto is_text = [](const std::string& name) {
     return !name.empty() && !is_draws_task(name) && !is_token_task(name);
   };
-  if (is_text(source) || is_text(validation)) {
+  if (is_text(source) || is_text(validation))
     tokenizer = tokenizer_of(recipe);
+  // Of tokens too, where it is known: the model's folder then holds it.
+  if (!recipe.data.tokenizer.empty())
     data.tokenizer_folder = resolve_data_path(recipe.data.tokenizer);
-  }
   if (is_draws_task(source)) {
     data.rows = std::make_unique<WorldRows>(world_of(source), recipe.seed + kTrainingSeeds,
                                             recipe.model.length);

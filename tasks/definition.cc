@@ -44,11 +44,12 @@ constexpr Names<FewShotKind, 4> kFewShotKinds{{{"none", FewShotKind::kNone},
                                                {"sampled", FewShotKind::kSampled},
                                                {"rows", FewShotKind::kRows},
                                                {"file", FewShotKind::kFile}}};
-constexpr Names<ExtractorKind, 4> kExtractorKinds{
+constexpr Names<ExtractorKind, 5> kExtractorKinds{
     {{"regex", ExtractorKind::kRegex},
      {"boxed", ExtractorKind::kBoxed},
      {"boxed_number", ExtractorKind::kBoxedNumber},
-     {"between_dollars", ExtractorKind::kBetweenDollars}}};
+     {"between_dollars", ExtractorKind::kBetweenDollars},
+     {"worked_sums", ExtractorKind::kWorkedSums}}};
 constexpr Names<MatchChoice, 2> kChoices{
     {{"first", MatchChoice::kFirst}, {"last", MatchChoice::kLast}}};
 constexpr Names<JudgeKind, 5> kJudges{{{"text", JudgeKind::kText},

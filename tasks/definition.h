@@ -58,6 +58,7 @@ enum class ExtractorKind {
   kBoxed,           // the last \boxed{}
   kBoxedNumber,     // a number in \boxed{}, else in <answer></answer> (d1)
   kBetweenDollars,  // from the first "$" to the last (hendrycks)
+  kWorkedSums,      // the result of right steps (word_sums.h)
 };
 
 enum class MatchChoice { kFirst, kLast };

@@ -8,6 +8,7 @@
 #include "harness/base/regex.h"
 #include "harness/base/text.h"
 #include "tasks/math/answer_text.h"
+#include "tasks/word_sums.h"
 
 namespace dlm {
 namespace {
@@ -92,6 +93,8 @@ std::optional<std::string> Extractor::find(std::string_view text) const {
       return boxed_number(text);
     case ExtractorKind::kBetweenDollars:
       return between_dollars(text);
+    case ExtractorKind::kWorkedSums:
+      return worked_sum_result(text);
   }
   DLM_CHECK(false, "no such extractor");
   return std::nullopt;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -57,8 +59,19 @@ std::string told(const Person& person, const Step& step) {
   return fmt::format("{} {} {} .", person.pronoun, step.adds ? "gets" : "loses", step.change);
 }
 
-std::string worked(std::int64_t have, const Step& step) {
-  return fmt::format("{} {} {} = {} .", have, step.adds ? "+" : "-", step.change, step.after);
+std::int64_t signed_change(const Step& step) {
+  return step.adds ? step.change : -step.change;
+}
+
+// The steps in this order, and the result.
+std::string worked(std::int64_t have, const std::vector<Step>& steps) {
+  std::string text;
+  for (const Step& step : steps) {
+    const std::int64_t after = have + signed_change(step);
+    text += fmt::format("{} {} {} = {} . ", have, step.adds ? "+" : "-", step.change, after);
+    have = after;
+  }
+  return text + fmt::format("So {} .", have);
 }
 
 WordSum drawn(const RandomStream& random, std::uint64_t attempt) {
@@ -67,10 +80,36 @@ WordSum drawn(const RandomStream& random, std::uint64_t attempt) {
   const auto first = 1 + static_cast<std::int64_t>(random.below(kLargestStep, attempt, 2));
   const Step one = drawn_step(random, attempt, 3, first);
   const Step two = drawn_step(random, attempt, 5, one.after);
-  return {fmt::format("{} has {} {} . {} {} Now ?", person.name, first, thing, told(person, one),
-                      told(person, two)),
-          fmt::format("{} {} So {} .", worked(first, one), worked(one.after, two), two.after),
-          two.after};
+  WordSum problem;
+  problem.question = fmt::format("{} has {} {} . {} {} Now ?", person.name, first, thing,
+                                 told(person, one), told(person, two));
+  problem.result = two.after;
+  std::vector<Step> steps{one, two};
+  if (first + signed_change(two) >= 0 && random.below(2, attempt, 7) == 1)
+    steps = {two, one};
+  problem.answer = worked(first, steps);
+  return problem;
+}
+
+constexpr std::int64_t kLargestNumber = 1'000'000'000;  // of an answer; sums do not overflow
+
+std::optional<std::int64_t> number_of(const std::string& word) {
+  const auto number = parse_int(word);
+  return number && *number >= 0 && *number <= kLargestNumber ? number : std::nullopt;
+}
+
+// What "a + b = c ." leaves, from the word at `at` on; nothing where it is not so, or does not
+// begin with `have`.
+std::optional<std::int64_t> checked_step(const std::vector<std::string>& words, std::size_t at,
+                                         std::optional<std::int64_t> have) {
+  if (at + 6 > words.size() || words[at + 3] != "=" || words[at + 5] != ".")
+    return std::nullopt;
+  const auto from = number_of(words[at]), change = number_of(words[at + 2]);
+  const auto to = number_of(words[at + 4]);
+  const std::string& sign = words[at + 1];
+  if (!from || !change || !to || (sign != "+" && sign != "-") || (have && *have != *from))
+    return std::nullopt;
+  return (sign == "+" ? *from + *change : *from - *change) == *to ? to : std::nullopt;
 }
 
 bool is_test(const WordSum& problem) {
@@ -181,6 +220,21 @@ std::string word_sum_tokenizer_config_json() {
                        {"unk_token", "[UNK]"},
                        {"clean_up_tokenization_spaces", false}};
   return config.dump(1) + "\n";
+}
+
+std::optional<std::string> worked_sum_result(std::string_view text) {
+  std::vector<std::string> words = split(std::string(text), ' ');
+  std::erase(words, "");
+  std::optional<std::int64_t> have;
+  std::size_t at = 0;
+  for (; at < words.size() && words[at] != "So"; at += 6) {
+    have = checked_step(words, at, have);
+    if (!have)
+      return std::nullopt;
+  }
+  if (!have || at + 3 != words.size() || number_of(words[at + 1]) != have || words[at + 2] != ".")
+    return std::nullopt;
+  return words[at + 1];
 }
 
 std::string word_sum_lines(std::uint64_t seed, std::int64_t count, WordSumSplit split) {

@@ -3,13 +3,20 @@
 // tokens per step. An answer writes its steps down, and a wrong step shows.
 //
 //   Tom has 3 apples . He gets 4 . He loses 2 . Now ?  ->  3 + 4 = 7 . 7 - 2 = 5 . So 5 .
+//                                                      or  3 - 2 = 1 . 1 + 4 = 5 . So 5 .
+//
+// Either order of the steps is right, and as likely where no count falls below 0. So the words of a
+// step depend on each other: a model that reveals K of them at once draws each as if it did not
+// know the others, and its steps contradict themselves the more, the larger K is.
 //
 // Every problem has 15 words and every answer 15: with BOS in front and EOS behind, 32 tokens, the
 // answer beginning at token 16.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dlm {
@@ -44,6 +51,11 @@ const std::vector<std::string>& word_sum_vocabulary();
 // tokenizer.json and tokenizer_config.json of that vocabulary; a text is encoded with BOS in front.
 std::string word_sum_tokenizer_json();
 std::string word_sum_tokenizer_config_json();
+
+// The result of an answer whose every step is right, begins with what the step before it left, and
+// leads to the result named at the end; nothing for any other text. Whether the numbers are the
+// question's is told by the result.
+std::optional<std::string> worked_sum_result(std::string_view text);
 
 // `count` problems of a split as JSON lines with members id, question, answer, result and text
 // (question and answer).

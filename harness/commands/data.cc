@@ -13,6 +13,7 @@
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/scorers/scorer_options.h"
+#include "models/training/token_file.h"
 #include "results/table.h"
 #include "tasks/datasets.h"
 #include "tasks/definition.h"
@@ -27,8 +28,8 @@ constexpr const char* kText =
     "intact, its licence, where\n"
     "it comes from, its SHA-256. presets: how the data of published tables was prepared, as the "
     "settings that\n"
-    "`run --preset NAME` makes. make word_sums: documents of that task, to train on, with the "
-    "tokenizer of their words.\n\n"
+    "`run --preset NAME` makes. make word_sums: documents of that task, to train on, as text and "
+    "as tokens, with the tokenizer of their words.\n\n"
     "  dlmbench data list\n  DLMBENCH_DATA=/data dlmbench data list -o csv\n"
     "  dlmbench data presets\n  dlmbench data make word_sums --to sums/ --documents 50000";
 
@@ -94,7 +95,22 @@ Table presets_table() {
   return table;
 }
 
-// A folder with the documents of the task word_sums and the tokenizer of its words.
+// What `train` reads: BOS, text, EOS of every problem.
+TokenFile word_sum_tokens(std::uint64_t seed, std::int64_t documents, WordSumSplit split) {
+  TokenFile file;
+  file.vocab_size = std::ssize(word_sum_vocabulary());
+  file.source = fmt::format("word_sums, {} problems of seed {}", word_sum_split_name(split), seed);
+  file.first_token = "given";
+  for (std::int64_t i = 0; i < documents; ++i) {
+    for (const std::int64_t id : word_sum_ids(word_sum(seed, static_cast<std::uint64_t>(i), split)))
+      file.ids.push_back(static_cast<std::int32_t>(id));
+    file.lengths.push_back(kWordSumTokens);
+  }
+  return file;
+}
+
+// A folder with the documents of the task word_sums, as text and as tokens, and the tokenizer of
+// its words.
 int make_word_sums(const ParsedOptions& options) {
   const std::string folder = options.get("to", "");
   if (folder.empty())
@@ -103,8 +119,10 @@ int make_word_sums(const ParsedOptions& options) {
   const std::int64_t documents = whole_option(options, "documents", 20000, 1);
   const auto seed = static_cast<std::uint64_t>(whole_option(options, "seed", 1, 0));
   std::filesystem::create_directories(folder);
-  const std::string path = folder + "/" + word_sum_split_name(split) + ".jsonl";
+  const std::string stem = folder + "/" + word_sum_split_name(split);
+  const std::string path = stem + ".jsonl";
   write_file_atomically(path, word_sum_lines(seed, documents, split));
+  write_token_file(stem + ".tokens.safetensors", word_sum_tokens(seed, documents, split));
   write_file_atomically(folder + "/tokenizer.json", word_sum_tokenizer_json());
   write_file_atomically(folder + "/tokenizer_config.json", word_sum_tokenizer_config_json());
   log_info("{} problems in {}, the tokenizer of their {} words beside them", documents, path,

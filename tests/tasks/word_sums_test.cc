@@ -23,20 +23,28 @@ std::int64_t solved(const std::string& question) {
   return have;
 }
 
-TEST(WordSums, AnswersAreRightAndOfOneForm) {
+TEST(WordSums, AnswersAreRightAndOfTwoOrders) {
+  int swapped = 0;
   for (std::uint64_t i = 0; i < 2000; ++i) {
     const WordSum problem = word_sum(7, i, WordSumSplit::kTrain);
     ASSERT_EQ(problem.result, solved(problem.question)) << problem.question;
     const auto words = split(problem.answer, ' ');
     ASSERT_EQ(words.size(), 15U) << problem.answer;
-    EXPECT_EQ(words[13], std::to_string(problem.result));
-    EXPECT_EQ(words[10], words[13]);
-    EXPECT_EQ(words[4], words[6]);
+    EXPECT_EQ(worked_sum_result(problem.answer), std::to_string(problem.result)) << problem.answer;
+    std::multiset<std::string> changes{words[1] + words[2], words[7] + words[8]}, asked;
+    const auto question = split(problem.question, ' ');
+    for (const std::size_t verb : {std::size_t{6}, std::size_t{10}})
+      asked.insert((question[verb] == "gets" ? "+" : "-") + question[verb + 1]);
+    EXPECT_EQ(changes, asked) << problem.answer;
+    swapped += words[2] != question[7] || words[1] != (question[6] == "gets" ? "+" : "-") ? 1 : 0;
     const auto ids = word_sum_ids(problem);
     ASSERT_EQ(std::ssize(ids), kWordSumTokens);
     const std::string spelled = word_sum_vocabulary()[static_cast<std::size_t>(ids[16])];
     EXPECT_EQ(spelled, words[0]);  // the answer begins where the prompt ends
   }
+  // Half of those that can be; equal steps and counts below 0 can not.
+  EXPECT_GT(swapped, 600);
+  EXPECT_LT(swapped, 1000);
 }
 
 TEST(WordSums, SplitsShareNoProblemAndIndicesAreIndependent) {
@@ -64,9 +72,22 @@ TEST(WordSums, TaskNeedsNoFileAndJudgesTheStatedResult) {
   EXPECT_EQ(reference, std::to_string(first.result));
   EXPECT_TRUE(task.judge(first.answer, reference)[0].correct);
   EXPECT_TRUE(task.judge(" " + first.answer, reference)[0].correct);
-  EXPECT_FALSE(task.judge("So 99 .", reference)[0].correct);
-  EXPECT_FALSE(task.judge("3 + 4 = 7 .", "7")[0].found);
-  EXPECT_TRUE(task.judge("3 + 4 = 7 .", "7")[1].correct);
+  EXPECT_FALSE(task.judge("3 + 4 = 7 . 7 + 9 = 16 . So 16 .", "17")[0].correct);
+  // The result may be right where the way to it is not.
+  const auto verdicts = task.judge("3 + 4 = 8 . 8 - 2 = 5 . So 5 .", "5");
+  EXPECT_FALSE(verdicts[0].found);
+  EXPECT_TRUE(verdicts[1].correct);
+}
+
+TEST(WordSums, AResultIsWorkedOutOnlyByRightStepsThatFollowEachOther) {
+  EXPECT_EQ(worked_sum_result("3 + 4 = 7 . 7 - 2 = 5 . So 5 ."), "5");
+  EXPECT_EQ(worked_sum_result(" 3 - 3 = 0 .  So 0 . "), "0");
+  for (const char* wrong :
+       {"3 + 4 = 7 . 7 - 2 = 5 . So 6 .", "3 + 4 = 7 . 6 - 1 = 5 . So 5 .",
+        "3 + 4 = 7 . 7 - 2 = 4 . So 4 .", "3 * 4 = 12 . So 12 .", "So 5 .", "", "So",
+        "3 + 4 = 7 . So 7 . So 7 .", "3 + 4 = 7 . So 7", "3 + 4 = 7", "- 3 + 4 = 1 . So 1 .",
+        "9223372036854775807 + 1 = 0 . So 0 .", "a + b = c . So c .", "3 + 4 7 = . So 7 ."})
+    EXPECT_EQ(worked_sum_result(wrong), std::nullopt) << wrong;
 }
 
 }  // namespace
