@@ -1,7 +1,7 @@
 // `cost`: how many network passes two estimators need for the same Monte-Carlo standard error.
-#include <chrono>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -11,10 +11,8 @@
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
 #include "harness/estimator_settings.h"
-#include "harness/runner.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/compare_cost.h"
-#include "models/runtime.h"
 
 namespace dlm {
 namespace {
@@ -81,24 +79,16 @@ int cost_command(const Arguments& args) {
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
-  const RunSpec spec = spec_from(*options);
-  set_threads(spec.threads);
-  ModelCache models;
-  const Measurement measurement = prepare_measurement(spec, models);
-  const PreparedRun& run = measurement.run;
-  const MeasuredSequences sequences = measured_sequences(measurement.scoring->plan());
-  const CostQuestion question = question_of(*options, *measurement.scoring->estimator(), sequences);
-  const auto start = std::chrono::steady_clock::now();
-  const CostComparison found = compare_cost(*run.model->denoiser, question);
+  MeasuringCommand command(*options);
+  const MeasuredSequences sequences = command.sequences();
+  const CostQuestion question = question_of(*options, command.estimator(), sequences);
+  command.start();
+  const CostComparison found = compare_cost(*command.measurement().run.model->denoiser, question);
   FinishedRun finished;
-  finished.wall_ns =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
-          .count();
-  finished.header = measurement_header(
-      run, "cost", {{"repeats", question.repeats}, {"baseline", question.baseline.name}});
-  finished.header.command = command_line("cost", args);
   add_results(found, question, finished);
-  return record_finished_run(*options, finished);
+  return command.finish(std::move(finished), "cost",
+                        {{"repeats", question.repeats}, {"baseline", question.baseline.name}},
+                        args);
 }
 
 }  // namespace dlm

@@ -1,8 +1,8 @@
 // `gradient`: how much the gradient of a checkpoint's training loss varies from batch to batch, for
 // every way to draw noise.
 #include <algorithm>
-#include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -16,9 +16,7 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
-#include "harness/runner.h"
 #include "harness/scorers/scored_run.h"
-#include "models/runtime.h"
 #include "models/training/gradient_variance.h"
 #include "models/training/make_trainable.h"
 
@@ -93,21 +91,18 @@ int gradient_command(const Arguments& args) {
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
-  const RunSpec spec = spec_from(*options);
-  set_threads(spec.threads);
-  ModelCache models;
-  const Measurement measurement = prepare_measurement(spec, models);
-  const PreparedRun& run = measurement.run;
-  const std::vector<TrainBatch> batches = full_batches(
-      measured_sequences(measurement.scoring->plan()), spec.batch_size, batch_limit(*options));
+  MeasuringCommand command(*options);
+  const RunSpec& spec = command.spec();
+  const std::vector<TrainBatch> batches =
+      full_batches(command.sequences(), spec.batch_size, batch_limit(*options));
   TrainableSpec trainable = spec_of_folder(spec.model);
   trainable.dropout = 0;
   trainable.seed = spec.seed;
   trainable.dtype = spec.dtype;
   trainable.strata_rows = spec.batch_size;
-  trainable.keeps_first_clean = measurement.scoring->estimator()->first_token == "clean";
+  trainable.keeps_first_clean = command.estimator().first_token == "clean";
   FinishedRun finished;
-  const auto start = std::chrono::steady_clock::now();
+  command.start();
   for (const std::string& draw : kDraws) {
     trainable.noise_draw = parse_noise_draw(draw);
     if (trainable.objective == "sedd" && trainable.noise_draw == NoiseDraw::kMaskCounts)
@@ -117,17 +112,12 @@ int gradient_command(const Arguments& args) {
     add_result(gradient_variance(*network, batches), draw, std::ssize(batches) * spec.batch_size,
                finished);
   }
-  finished.wall_ns =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
-          .count();
   finished.definitions = {
       {"gradient_variance", "(nats/token)^2", "lo", "mean over pairs of batches for its error",
        "squared distance of a batch's gradient from the mean"},
       {"gradient_mean_square", "(nats/token)^2", "none", "of the mean over batches",
        "squared length of the mean gradient"}};
-  finished.header = measurement_header(run, "gradient", {{"batches", std::ssize(batches)}});
-  finished.header.command = command_line("gradient", args);
-  return record_finished_run(*options, finished);
+  return command.finish(std::move(finished), "gradient", {{"batches", std::ssize(batches)}}, args);
 }
 
 }  // namespace dlm

@@ -5,8 +5,18 @@
 
 #include "harness/base/error.h"
 #include "harness/runner.h"
+#include "models/runtime.h"
 
 namespace dlm {
+namespace {
+
+RunSpec spec_with_threads(const ParsedOptions& options) {
+  RunSpec spec = spec_from(options);
+  set_threads(spec.threads);
+  return spec;
+}
+
+}  // namespace
 
 Measurement prepare_measurement(RunSpec spec, ModelCache& models) {
   const LoadedModel& model = models.load(spec);
@@ -31,6 +41,21 @@ MeasuredSequences measured_sequences(const ScorePlan& plan) {
     }
   }
   return sequences;
+}
+
+MeasuringCommand::MeasuringCommand(const ParsedOptions& options)
+    : options_(options), measurement_(prepare_measurement(spec_with_threads(options), models_)) {
+  start();
+}
+
+int MeasuringCommand::finish(FinishedRun finished, const std::string& name, const Json& settings,
+                             const Arguments& args) const {
+  finished.wall_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::steady_clock::now() - start_)
+                         .count();
+  finished.header = measurement_header(measurement_.run, name, settings);
+  finished.header.command = command_line(name, args);
+  return record_finished_run(options_, finished);
 }
 
 }  // namespace dlm

@@ -1,11 +1,18 @@
-// What `schedule` and `cost` measure on: the sequences of a likelihood run with a diffusion model.
+// What `schedule`, `cost` and `gradient` measure on, the sequences of a likelihood run with a
+// diffusion model, and how such a command begins and ends.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "harness/base/json.h"
+#include "harness/cli.h"
+#include "harness/commands/command.h"
 #include "harness/model_loading.h"
 #include "harness/prepared_run.h"
+#include "harness/scorers/scored_run.h"
 #include "harness/scoring_workload.h"
 
 namespace dlm {
@@ -26,5 +33,37 @@ struct MeasuredSequences {
 
 // Throws ConfigError where lengths differ.
 MeasuredSequences measured_sequences(const ScorePlan& plan);
+
+// A measuring command from its settings to its row in the store.
+class MeasuringCommand {
+ public:
+  // Loads the model. Throws as prepare_measurement.
+  explicit MeasuringCommand(const ParsedOptions& options);
+
+  MeasuringCommand(const MeasuringCommand&) = delete;
+  MeasuringCommand& operator=(const MeasuringCommand&) = delete;
+
+  const Measurement& measurement() const { return measurement_; }
+
+  const RunSpec& spec() const { return measurement_.run.spec; }
+
+  const EstimatorOptions& estimator() const { return *measurement_.scoring->estimator(); }
+
+  MeasuredSequences sequences() const { return measured_sequences(measurement_.scoring->plan()); }
+
+  // The time that is recorded begins here.
+  void start() { start_ = std::chrono::steady_clock::now(); }
+
+  // Records what was found under the command's `name`, with the settings that are no part of the
+  // spec, and prints it; returns the exit code.
+  int finish(FinishedRun finished, const std::string& name, const Json& settings,
+             const Arguments& args) const;
+
+ private:
+  const ParsedOptions& options_;
+  ModelCache models_;
+  Measurement measurement_;
+  std::chrono::steady_clock::time_point start_;
+};
 
 }  // namespace dlm

@@ -1,7 +1,7 @@
 // `schedule`: the variance of the NELBO for every clipped interval of noise levels, and the best.
 #include <algorithm>
-#include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -12,10 +12,8 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
-#include "harness/runner.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/clipped_schedule.h"
-#include "models/runtime.h"
 
 namespace dlm {
 namespace {
@@ -124,31 +122,24 @@ int schedule_command(const Arguments& args) {
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
-  const RunSpec spec = spec_from(*options);
-  set_threads(spec.threads);
-  ModelCache models;
-  const Measurement measurement = prepare_measurement(spec, models);
-  const PreparedRun& run = measurement.run;
-  const ClippedSearchOptions search = search_options(*options, measurement);
-  const auto batches =
-      full_batches(measured_sequences(measurement.scoring->plan()).ids, spec.batch_size);
+  MeasuringCommand command(*options);
+  const ClippedSearchOptions search = search_options(*options, command.measurement());
+  const std::int64_t batch_size = command.spec().batch_size;
+  const auto batches = full_batches(command.sequences().ids, batch_size);
   log_info("{} batches of {} sequences, {} intervals", std::min(batches.size(), search.max_batches),
-           spec.batch_size, candidate_intervals(search.grid, search.block_size).size());
-  const auto start = std::chrono::steady_clock::now();
-  const ScheduleSearch found = search_clipped_schedule(*run.model->denoiser, batches, search);
+           batch_size, candidate_intervals(search.grid, search.block_size).size());
+  command.start();
+  const ScheduleSearch found =
+      search_clipped_schedule(*command.measurement().run.model->denoiser, batches, search);
   FinishedRun finished;
-  finished.wall_ns =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
-          .count();
-  finished.header = measurement_header(
-      run, "schedule",
+  add_results(found, std::ssize(batches) * batch_size, finished);
+  return command.finish(
+      std::move(finished), "schedule",
       {{"widths", search.grid.widths},
        {"delta", search.grid.delta},
        {"batches", static_cast<std::int64_t>(std::min(batches.size(), search.max_batches))},
-       {"resample", search.resamples}});
-  finished.header.command = command_line("schedule", args);
-  add_results(found, std::ssize(batches) * spec.batch_size, finished);
-  return record_finished_run(*options, finished);
+       {"resample", search.resamples}},
+      args);
 }
 
 }  // namespace dlm
