@@ -89,7 +89,7 @@ TEST_P(Adjust, RunsWithAndWithoutItAreTwo) {
   const auto run = [&](const Words& more) {
     const ProcessResult result =
         dlmbench(with({"run", "--db", db, "--model", model_, "--task",
-                       "samples:documents=6&length=16", "--metrics", "entropy", "--sampler",
+                       "samples:documents=6&length=16", "--metrics", "text_statistics", "--sampler",
                        "random", "--tokens-per-step", "4", "--threads", "1", "-q"},
                       more));
     EXPECT_EQ(result.code, 0) << result.err;
