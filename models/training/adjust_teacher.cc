@@ -14,6 +14,7 @@
 #include "models/adjust_layer.h"
 #include "models/hidden_states.h"
 #include "models/training/layer.h"
+#include "models/training/products.h"
 
 namespace dlm {
 namespace {

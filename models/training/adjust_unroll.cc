@@ -11,6 +11,7 @@
 
 #include "harness/base/error.h"
 #include "models/training/layer.h"
+#include "models/training/products.h"
 #include "models/training/row_loops.h"
 
 namespace dlm {
