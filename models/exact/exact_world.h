@@ -115,8 +115,9 @@ class ExactWorld : public AutoregressiveModel {
 };
 
 // "exact:tabular?v=4&l=6&seed=3&concentration=0.5" (tabular.h), "exact:markov?v=8&seed=1"
-// (markov.h) or "exact:grammar?brackets=4" (grammar.h); every key may be left out. Throws ConfigError for an unknown kind or key, with the
-// nearest known one, for a key given twice and for a value outside its range.
+// (markov.h) or "exact:grammar?brackets=4" (grammar.h); every key may be left out. Throws
+// ConfigError for an unknown kind or key, with the nearest known one, for a key given twice and for
+// a value outside its range.
 std::unique_ptr<ExactWorld> make_exact_world(std::string_view spec);
 
 }  // namespace dlm
