@@ -52,10 +52,12 @@ TEST(LiveAccuracy, CountsDocumentsAndNotTheirSamples) {
   EXPECT_EQ(differing.value(), 0.5);
 }
 
-// Stopping by the width of the interval, which falls towards 0 and 1, may not bend the estimate:
+// The interval is narrower towards 0 and 1, so a run stops sooner where it is by chance nearer to
+// them: the mean of stopped runs is off by about (1 - 2p) / (p (1 - p)) times the variance of one,
+// 0.006 at 0.1 and 0.9. That must stay below a quarter of the target, and the interval must hold.
 // 300 runs for each truth, at fixed seeds; the standard error of the mean is 0.0015 and of the
 // coverage 0.013, so that a sound rule fails with a chance below 1e-3.
-TEST(LiveAccuracy, StoppingBendsNeitherTheMeanNorTheInterval) {
+TEST(LiveAccuracy, StoppingBendsTheMeanLittleAndTheIntervalHolds) {
   for (const double truth : {0.1, 0.5, 0.9}) {
     double sum = 0, documents = 0;
     int covered = 0;
@@ -69,7 +71,7 @@ TEST(LiveAccuracy, StoppingBendsNeitherTheMeanNorTheInterval) {
       sum += live.value();
       covered += live.interval().low <= truth && truth <= live.interval().high ? 1 : 0;
     }
-    EXPECT_NEAR(sum / kRuns, truth, 0.008) << truth;
+    EXPECT_NEAR(sum / kRuns, truth, 0.05 / 4) << truth;
     EXPECT_GT(covered / static_cast<double>(kRuns), 0.9) << truth;
     EXPECT_LT(documents / kRuns, 400) << truth;
   }
