@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "harness/base/file.h"
+#include "harness/base/text.h"
 #include "tests/support/data.h"
 #include "tests/support/process.h"
 
@@ -77,6 +78,28 @@ TEST(Zoo, BlockDiffusionTextIsJudged) {
   const double perplexity = std::stod(value.out.substr(value.out.find('\n') + 1));
   EXPECT_GT(perplexity, 3.4) << value.out;  // the source's own
   EXPECT_LT(perplexity, 512) << value.out;  // of random tokens
+}
+
+// The models of word_sums solve it one token a pass, and worse the more tokens a pass reveals.
+TEST(Zoo, AccuracyOfWordSumsFallsWithTokensPerStep) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("results.db");
+  ProcessOptions options;
+  options.environment["DLMBENCH_ZOO"] = DLM_ZOO;
+  const ProcessResult result = dlmbench(
+      {"run", "--model", "zoo:sums-bd3lm4", "--task", "word_sums", "--limit", "300", "--sampler",
+       "confidence", "--tokens-per-step", "1,4", "--batch-size", "32", "--db", db, "-q"},
+      options);
+  ASSERT_EQ(result.code, 0) << result.err;
+  const ProcessResult values = dlmbench({"sql",
+                                         "select value from v_result where metric='accuracy' and "
+                                         "variant='worked' order by value",
+                                         "--db", db, "-o", "csv"});
+  ASSERT_EQ(values.code, 0) << values.err;
+  const auto lines = split(values.out, '\n');
+  ASSERT_GE(lines.size(), 3U) << values.out;
+  EXPECT_LT(std::stod(lines[1]), 0.84) << values.out;  // K = 4: 0.754 of 500
+  EXPECT_GT(std::stod(lines[2]), 0.85) << values.out;  // K = 1: 0.910
 }
 
 }  // namespace
