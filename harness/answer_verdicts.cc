@@ -45,7 +45,7 @@ class ExtractorVerdicts final : public AnswerVerdicts {
   void judge(std::span<ExampleRow> rows) override {
     for (ExampleRow& row : rows) {
       const std::string& reference = task_.documents()[place_of(task_, row)].reference;
-      for (const Verdict& verdict : task_.judge(row.output, reference)) {
+      for (const AnswerVerdict& verdict : task_.judge(row.output, reference)) {
         if (verdict.extractor == options_.primary)
           row.score = verdict.correct ? 1 : 0;
       }

@@ -296,11 +296,12 @@ bool Task::correct(const ExtractorForm& extractor, std::string_view answer,
   return !reference.empty() && state_->judge.correct(extractor.judge, answer, reference);
 }
 
-std::vector<Verdict> Task::judge(std::string_view text, std::string_view reference) const {
-  std::vector<Verdict> verdicts;
+std::vector<AnswerVerdict> Task::judge(std::string_view text, std::string_view reference) const {
+  std::vector<AnswerVerdict> verdicts;
   for (const Extractor& extractor : state_->extractors) {
     const auto answer = extractor.find(text);
-    Verdict verdict{extractor.form().name, answer.value_or(kNoAnswer), answer.has_value(), false};
+    AnswerVerdict verdict{extractor.form().name, answer.value_or(kNoAnswer), answer.has_value(),
+                          false};
     // What is missing is wrong whatever the reference is.
     if (answer || extractor.form().judge == JudgeKind::kExecution)
       verdict.correct = correct(extractor.form(), verdict.answer, reference);

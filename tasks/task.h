@@ -35,7 +35,7 @@ struct ChatMessage {
 enum class ChatTurns { kPerExemplar, kOne };
 
 // What one extractor made of a text.
-struct Verdict {
+struct AnswerVerdict {
   std::string extractor;
   std::string answer;  // "[invalid]" where none was found
   bool found = false;
@@ -79,7 +79,7 @@ class Task {
   // One verdict an extractor, in the definition's order; `text` is taken as it is, `reference` is
   // the right answer (TaskDocument::reference; nothing is right by an empty one). Throws
   // ConfigError where programs would have to be run.
-  std::vector<Verdict> judge(std::string_view text, std::string_view reference) const;
+  std::vector<AnswerVerdict> judge(std::string_view text, std::string_view reference) const;
 
   // The verdict on an answer by the judge of that extractor.
   bool correct(const ExtractorForm& extractor, std::string_view answer,

@@ -27,7 +27,7 @@ std::string extractor_of_filter(const std::string& filter, const std::string& pr
 }
 
 struct Judged {
-  std::vector<std::vector<Verdict>> verdicts;  // by text
+  std::vector<std::vector<AnswerVerdict>> verdicts;  // by text
 };
 
 std::size_t primary_place(const TaskDefinition& task, const std::string& wanted) {
@@ -53,11 +53,11 @@ ExampleRow row_of(const Task& task, const AnswerText& text) {
   return row;
 }
 
-void compare_recorded(const AnswerText& text, const std::vector<Verdict>& verdicts,
+void compare_recorded(const AnswerText& text, const std::vector<AnswerVerdict>& verdicts,
                       const std::string& primary, ScoredAnswers& scored) {
   for (const auto& [filter, recorded] : text.recorded) {
     const std::string name = extractor_of_filter(filter, primary);
-    for (const Verdict& verdict : verdicts) {
+    for (const AnswerVerdict& verdict : verdicts) {
       if (verdict.extractor != name)
         continue;
       ++scored.recorded;
@@ -145,7 +145,7 @@ ScoredAnswers score_answers(const Task& task, const std::vector<AnswerText>& tex
     const std::string_view counted =
         options.stops == Stops::kCut ? task.cut(text.text) : std::string_view(text.text);
     judged.verdicts.push_back(task.judge(counted, text.reference));
-    const std::vector<Verdict>& verdicts = judged.verdicts.back();
+    const std::vector<AnswerVerdict>& verdicts = judged.verdicts.back();
     compare_recorded(text, verdicts, primary_name, scored);
     ExampleRow row = row_of(task, text);
     row.score = verdicts[primary].correct ? 1.0 : 0.0;

@@ -81,7 +81,7 @@ Counts scored(const Task& task, const std::string& file, const GenerationOptions
       continue;
     EXPECT_EQ(place, task.find_question(generation.question)) << generation.where;
     ++counts.n;
-    for (const Verdict& verdict :
+    for (const AnswerVerdict& verdict :
          task.judge(task.cut(generation.text),
                     generation.reference.value_or(task.documents()[*place].reference))) {
       counts.correct[verdict.extractor] += verdict.correct ? 1 : 0;

@@ -209,7 +209,7 @@ TEST(Task, ReadsJudgesAndFindsDocuments) {
   EXPECT_EQ(task.cut("1 then 2END3Q"), "1 then 2");
   EXPECT_EQ(task.prompt(0), " one ");
   EXPECT_TRUE(task.judge("1 then 2", "2").at(0).correct);
-  const Verdict none = task.judge("no number", "2").at(0);
+  const AnswerVerdict none = task.judge("no number", "2").at(0);
   EXPECT_FALSE(none.found || none.correct);
   EXPECT_EQ(none.answer, kNoAnswer);
 }
