@@ -275,7 +275,6 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
   const std::int64_t most = std::ssize(task_->prompts()) * task_->ending().max_new_tokens;
   Progress progress(fmt::format("{} on {}", model_.name, task_->identity().name), "tokens", tokens,
                     static_cast<double>(most));
-  RevealLog reveal_log(store.path());
   bool is_warm = false;
   std::size_t measured = done.size();
   for (const Chunk& chunk : chunks) {
@@ -293,8 +292,7 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
       live->add(rows[kept]);
       tokens += static_cast<double>(rows[kept++].canvas_tokens);
     }
-    reveal_log.add(run_id, std::span(reveals).first(kept));
-    store.add_rows(run_id, std::span(rows).first(kept));
+    store.add_rows(run_id, std::span(rows).first(kept), std::span(reveals).first(kept));
     measured += kept;
     progress.update(tokens, live->note());
   }

@@ -12,7 +12,7 @@ namespace dlm {
 std::string run_anchor(const std::string& run_id);
 
 // Each group's first documents, the texts of its runs beside each other. Where the order of reveal
-// was kept (RevealLog), every token is shaded by its pass, and the page's script replays
+// was kept (Store::add_rows), every token is shaded by its pass, and the page's script replays
 // the text. Empty where no run of the groups has texts. Throws DataError for damaged texts.
 std::string samples_section(Store& store, const std::vector<std::vector<std::string>>& groups,
                             const ReportOptions& options);

@@ -1,14 +1,12 @@
 #include "results/reveal.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "results/html.h"
-#include "results/schema.h"
 
 namespace dlm {
 namespace {
@@ -73,37 +71,6 @@ std::string reveal_html(std::string_view text, std::span<const RevealedToken> to
     begin = end;
   }
   return out + html_text(text.substr(begin));
-}
-
-RevealLog::RevealLog(const std::string& path)
-    : database_(path, Database::Mode::kReadWrite, std::chrono::seconds(30)) {
-  check_schema_version(database_, schema_steps());
-  database_.execute("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON");
-}
-
-void RevealLog::add(std::string_view run_id, std::span<const RowReveal> rows) {
-  if (std::all_of(rows.begin(), rows.end(),
-                  [](const RowReveal& row) { return row.tokens.empty(); }))
-    return;
-  Transaction transaction(database_);
-  Statement insert = database_.prepare("INSERT OR REPLACE INTO reveal VALUES(?,?,?,?)");
-  for (const RowReveal& row : rows) {
-    if (row.tokens.empty())
-      continue;
-    insert.bind_all(run_id, row.doc_id, row.rep, reveal_json(row.tokens)).run();
-  }
-  transaction.commit();
-}
-
-std::vector<RevealedToken> RevealLog::of(std::string_view run_id, std::string_view doc_id,
-                                         std::int64_t rep) {
-  Statement statement =
-      database_.prepare("SELECT tokens FROM reveal WHERE run_id=? AND doc_id=? AND rep=?");
-  if (!statement.bind_all(run_id, doc_id, rep).step())
-    return {};
-  const std::string where =
-      fmt::format("{}: reveal order of document {}", database_.path(), doc_id);
-  return parse_reveal(statement.text(0), where);
 }
 
 }  // namespace dlm

@@ -1,5 +1,6 @@
-// In which order the tokens of generated texts were revealed: kept in the table reveal, shown on a
-// page. It is written beside the rows, so that who reads rows does not pass over it.
+// In which order the tokens of generated texts were revealed: kept in the table reveal
+// (Store::add_rows), shown on a page. A table of its own, so that who reads rows does not pass over
+// it.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "results/sqlite.h"
 
 namespace dlm {
 
@@ -38,22 +37,5 @@ std::vector<RevealedToken> parse_reveal(std::string_view json, std::string_view 
 // the first to q7 the last. `text` may be shorter than the tokens say; text behind them stands
 // without a span.
 std::string reveal_html(std::string_view text, std::span<const RevealedToken> tokens);
-
-// The table reveal of the store at `path`, by a connection of its own.
-class RevealLog {
- public:
-  // Throws DataError where there is no store of this version.
-  explicit RevealLog(const std::string& path);
-
-  // One transaction; replaces what is there, and leaves out what has no tokens. To be called before
-  // the rows are stored: a row that is there then has its order, however the process ends.
-  void add(std::string_view run_id, std::span<const RowReveal> rows);
-
-  // Of one row; nothing where it was not kept. Throws DataError for damaged data.
-  std::vector<RevealedToken> of(std::string_view run_id, std::string_view doc_id, std::int64_t rep);
-
- private:
-  Database database_;
-};
 
 }  // namespace dlm

@@ -1,6 +1,6 @@
 -- Version 4: in which order texts were revealed.
 
--- Of a row whose text did not come from left to right, written before the row: {"bytes":[...],"passes":[...]}, for each
+-- Of a row whose text did not come from left to right: {"bytes":[...],"passes":[...]}, for each
 -- token of the output in its order the bytes it spells and the network pass that revealed it. A table of its own, so
 -- that who reads rows does not pass over it.
 CREATE TABLE reveal(

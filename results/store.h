@@ -16,6 +16,7 @@
 
 #include "harness/base/curve.h"
 #include "harness/base/record.h"
+#include "results/reveal.h"
 #include "results/run_lock.h"
 #include "results/sqlite.h"
 #include "results/table.h"
@@ -103,7 +104,10 @@ class Store {
   // One transaction. The run must have been begun here (fresh or resumed). A row that is there
   // already, or a number that is not finite, is an InternalError that names run, document and
   // field.
-  void add_rows(std::string_view run_id, std::span<const ExampleRow> rows);
+  // With `reveals`, the order in which texts of these rows were revealed; what has no tokens is
+  // left out.
+  void add_rows(std::string_view run_id, std::span<const ExampleRow> rows,
+                std::span<const RowReveal> reveals = {});
 
   // One transaction; replaces estimates of the same metric and variant. Every metric needs its
   // definition; a definition whose unit or direction differs from the stored one is a DataError.

@@ -160,6 +160,17 @@ Align alignment_of(const Table& table, std::size_t column) {
   return number ? Align::kRight : Align::kLeft;
 }
 
+void insert_reveals(Database& database, std::string_view run_id,
+                    std::span<const RowReveal> reveals) {
+  if (reveals.empty())
+    return;
+  Statement insert = database.prepare("INSERT INTO reveal VALUES(?,?,?,?)");
+  for (const RowReveal& row : reveals) {
+    if (!row.tokens.empty())
+      insert.bind_all(run_id, row.doc_id, row.rep, reveal_json(row.tokens)).run();
+  }
+}
+
 }  // namespace
 
 std::vector<ExampleRow> Store::rows(std::string_view run_id) {
@@ -171,7 +182,8 @@ std::vector<ExampleRow> Store::rows(std::string_view run_id) {
   return rows;
 }
 
-void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows) {
+void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows,
+                     std::span<const RowReveal> reveals) {
   check_held(run_id);
   Transaction transaction(database_);
   BlobWriter blobs(database_);
@@ -198,6 +210,7 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows) 
       throw InternalError(fmt::format("run {}, {}: {}", run_id, item, error.what()));
     }
   }
+  insert_reveals(database_, run_id, reveals);
   transaction.commit();
 }
 

@@ -57,46 +57,55 @@ void with_text(std::int64_t, ExampleRow& row) {
 
 // A run of three texts whose second one has no order.
 std::string add_with_order(EvidenceStore& evidence) {
-  const std::string run = evidence.add("a", 3, with_text);
+  std::vector<ExampleRow> rows;
+  for (std::int64_t i = 0; i < 3; ++i) {
+    rows.push_back(testing::document(i));
+    with_text(i, rows.back());
+  }
+  Store& store = evidence.store();
+  const std::string run = store.begin_run(testing::sample_header("a"), Restart::kResume).run_id;
   const std::vector<RowReveal> orders = {
-      {"doc-000000", 0, {{9, 1}}}, {"doc-000001", 0, {}}, {"doc-000002", 0, kTokens}};
-  RevealLog log(evidence.path());
-  log.add(run, orders);
-  const std::vector<RowReveal> again = {{"doc-000000", 0, kTokens}};
-  log.add(run, again);  // a text that a killed run left behind is made anew
+      {"doc-000000", 0, kTokens}, {"doc-000001", 0, {}}, {"doc-000002", 0, kTokens}};
+  store.add_rows(run, rows, orders);
+  // Of rows that are refused no order is kept either.
+  const std::vector<RowReveal> refused = {{"doc-000001", 0, kTokens}};
+  EXPECT_THROW(store.add_rows(run, std::span(rows).subspan(1, 1), refused), InternalError);
+  store.finish_run(run, {RunOutcome::kDone, "", 5000000, 0, 0, 2});
   return run;
+}
+
+std::string order_in(Store& store, const char* doc_id) {
+  return render(store.query(fmt::format("SELECT token, pass, bytes FROM v_reveal WHERE "
+                                        "doc_id='{}' ORDER BY token",
+                                        doc_id)),
+                "csv");
 }
 
 TEST(Reveal, IsStoredBesideItsRowAndMerged) {
   EvidenceStore evidence;
   const std::string run = add_with_order(evidence);
-  RevealLog log(evidence.path());
-  EXPECT_EQ(log.of(run, "doc-000000", 0), kTokens);
-  EXPECT_TRUE(log.of(run, "doc-000001", 0).empty());
-  EXPECT_TRUE(log.of("none", "doc-000000", 0).empty());
+  const std::string whole = "token,pass,bytes\n0,2,4\n1,1,0\n2,1,3\n3,4,2\n";
+  EXPECT_EQ(order_in(evidence.store(), "doc-000000"), whole);
+  EXPECT_EQ(order_in(evidence.store(), "doc-000001"), "token,pass,bytes\n");
+  EXPECT_EQ(order_in(evidence.store(), "doc-000002"), whole);
   EXPECT_EQ(evidence.store().rows(run).size(), 3U);
-  EXPECT_EQ(render(evidence.store().query("SELECT token, pass, bytes FROM v_reveal WHERE "
-                                          "doc_id='doc-000002' ORDER BY token"),
-                   "csv"),
-            "token,pass,bytes\n0,2,4\n1,1,0\n2,1,3\n3,4,2\n");
   const std::vector<RowReveal> nobody = {{"doc-000000", 0, kTokens}};
-  EXPECT_THROW(log.add("none", nobody), Error);
+  EXPECT_THROW(evidence.store().add_rows("none", {}, nobody), Error);
   const std::string into = evidence.file("into.db");
   Store::open(into, {});
   {
     Database target(into, Database::Mode::kReadWrite, 10s);
     ASSERT_EQ(merge_store(target, evidence.path()).size(), 1U);
   }
-  EXPECT_EQ(RevealLog(into).of(run, "doc-000002", 0), kTokens);
+  EXPECT_EQ(order_in(*Store::open_read_only(into), "doc-000002"), whole);
 }
 
 TEST(Reveal, DamagedOrderIsNamed) {
   EvidenceStore evidence;
-  const std::string run = add_with_order(evidence);
+  const std::vector<std::string> runs = {add_with_order(evidence)};
   Database(evidence.path(), Database::Mode::kReadWrite, 1s)
       .execute("UPDATE reveal SET tokens='[3]'");
-  const std::string message =
-      error_of<DataError>([&] { RevealLog(evidence.path()).of(run, "doc-000000", 0); });
+  const std::string message = error_of<DataError>([&] { html_report(evidence.store(), runs, {}); });
   EXPECT_CONTAINS(message, "reveal order of document doc-000000");
 }
 
@@ -130,7 +139,6 @@ TEST(Reveal, StoreOfVersionThreeIsBroughtUpToDate) {
     EXPECT_EQ(database.text(kTables), fresh.text(kTables));
   }
   EXPECT_CONTAINS(error_of<DataError>([&] { Store::open_read_only(path); }), "found version 3");
-  EXPECT_CONTAINS(error_of<DataError>([&] { RevealLog log(path); }), "found version 3");
   const auto store = Store::open(path, {});
   const auto csv = [&](const char* text) { return render(store->query(text), "csv"); };
   EXPECT_EQ(csv("SELECT count(*) AS n FROM sample"), "n\n5\n");
@@ -140,7 +148,6 @@ TEST(Reveal, StoreOfVersionThreeIsBroughtUpToDate) {
   const std::vector<std::string> ids = {std::get<std::string>(runs.rows.at(0).at(0).value),
                                         std::get<std::string>(runs.rows.at(1).at(0).value)};
   EXPECT_EQ(store->rows(ids[0]).size(), 3U);
-  EXPECT_TRUE(RevealLog(path).of(ids[0], store->rows(ids[0])[0].doc_id, 0).empty());
   EXPECT_CONTAINS(html_report(*store, ids, {}).html, "<h2 id=\"samples\"");
 }
 
