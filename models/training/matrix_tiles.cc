@@ -3,34 +3,26 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-bf16")
+#include "models/transformer/matrix_unit.h"
 #endif
-
-#include "models/transformer/simd.h"
 
 namespace dlm {
 #if defined(__x86_64__)
 namespace {
 
+using simd::as;
+using simd::before_tiles_read;
 using simd::Brain;
+using simd::configure_tiles;
 using simd::kLanes;
+using simd::least;
+using simd::paired;
 using simd::Vec;
 using simd::VecBrain;
 using simd::VecWord;
 
 constexpr std::int64_t kPairs = kTileInner / 2;
 constexpr std::int64_t kSums = kTileOuter * kTileOuter;  // f32 of a tile
-
-constexpr std::int64_t least(std::int64_t a, std::int64_t b) {
-  return a < b ? a : b;
-}
-
-template <class To, class From>
-DLM_KERNEL_INLINE To as(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof to);
-  return to;
-}
 
 // To the nearest bf16, halves away from 0. What a NaN loses here, the rest keeps.
 DLM_KERNEL_INLINE Vec upper_part(Vec value) {
@@ -46,11 +38,6 @@ DLM_KERNEL_INLINE Parts taken_apart(Vec value) {
   const Vec rest = value - high;
   const Vec middle = upper_part(rest);
   return {high, middle, rest - middle};
-}
-
-// Upper halves of a and b, those of one lane side by side.
-DLM_KERNEL_INLINE VecWord paired(Vec a, Vec b) {
-  return as<VecWord>(a) >> 16 | (as<VecWord>(b) & 0xFFFF0000U);
 }
 
 using VecHalf = std::uint16_t __attribute__((vector_size(64)));
@@ -158,30 +145,6 @@ void fill(const MatrixProduct& product, const TilePlace& place, std::uint16_t* t
     fill_tile<Brain, kPairs>(side, place, to, step);
   else
     fill_tile<float, kPairs>(side, place, to, step);
-}
-
-// The tile instructions are opaque to the compiler: what they read must have been written.
-DLM_KERNEL_INLINE void before_tiles_read(const void* memory) {
-  asm volatile("" : : "r"(memory) : "memory");
-}
-
-struct TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t bytes_per_row[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-// Tiles 0 to 3 sums, 4 and 5 left rows, 6 and 7 columns of the right side.
-void configure_tiles() {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.bytes_per_row[tile] = 64;
-    config.rows[tile] = kTileOuter;
-  }
-  before_tiles_read(&config);
-  _tile_loadconfig(&config);
 }
 
 DLM_KERNEL_INLINE void load_left(const std::uint16_t* first, const std::uint16_t* second) {
@@ -400,7 +363,7 @@ void fill_left(const MatrixProduct& product, const LeftBlock& block, std::int64_
 
 void multiply_block(const MatrixProduct& product, const LeftBlock& block,
                     const TileScratch& scratch, const InnerSpan& pairs) {
-  configure_tiles();
+  configure_tiles(kTileOuter, kTileOuter);
   if (product.brain)
     multiply_groups<true>(product, block, scratch, pairs);
   else

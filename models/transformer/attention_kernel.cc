@@ -10,6 +10,7 @@ namespace dlm {
 namespace {
 
 using simd::kLanes;
+using simd::least;
 using simd::Vec;
 
 constexpr std::int64_t kTile = 64;    // keys of a packed tile
@@ -25,10 +26,6 @@ constexpr std::int64_t up_to(std::int64_t value, std::int64_t step) {
 
 constexpr std::int64_t down_to(std::int64_t value, std::int64_t step) {
   return value / step * step;
-}
-
-constexpr std::int64_t least(std::int64_t a, std::int64_t b) {
-  return a < b ? a : b;
 }
 
 // s[r][16 n] (+)= sum_i a[r][i] b[i][16 n], `inner` terms; leading dimensions in floats.

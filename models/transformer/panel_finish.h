@@ -7,22 +7,12 @@
 
 namespace dlm::panel {
 
+using simd::as;
 using simd::kLanes;
+using simd::least;
 using simd::Vec;
 
 constexpr std::int64_t kAhead = 1024;  // weights asked for ahead of their use: 4 KB
-
-constexpr std::int64_t least(std::int64_t a, std::int64_t b) {
-  return a < b ? a : b;
-}
-
-template <class To, class From>
-DLM_KERNEL_INLINE To as(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof to);
-  return to;
-}
 
 // x sigmoid(z).
 DLM_KERNEL_INLINE Vec times_sigmoid(Vec x, Vec z) {

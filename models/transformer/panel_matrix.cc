@@ -28,6 +28,7 @@ bool matrix_unit_works() {
 
 #if defined(__x86_64__)
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,amx-tile,amx-bf16")
+#include "models/transformer/matrix_unit.h"
 #endif
 
 #include "models/transformer/panel_finish.h"
@@ -35,20 +36,15 @@ bool matrix_unit_works() {
 namespace dlm {
 namespace {
 
-using panel::as;
 using panel::finish;
 using panel::kAhead;
-using panel::least;
+using simd::as;
 using simd::Brain;
 using simd::kLanes;
+using simd::least;
 using simd::Vec;
 using simd::VecBrain;
 using simd::VecWord;
-
-// Two bf16 of one output side by side: the upper halves of a and b.
-DLM_KERNEL_INLINE VecWord paired(Vec a, Vec b) {
-  return as<VecWord>(a) >> 16 | (as<VecWord>(b) & 0xFFFF0000U);
-}
 
 DLM_KERNEL_INLINE Vec upper_half(Vec value) {
   return as<Vec>(as<VecWord>(value) & 0xFFFF0000U);
@@ -116,36 +112,16 @@ void split_row(const PanelTask& task, std::int64_t row, std::uint16_t* parts) {
 #if defined(__x86_64__)
 namespace {
 
+using simd::before_tiles_read;
+using simd::configure_tiles;
+using simd::paired;
+
 constexpr std::int64_t kChunkTiles = 16;  // of rows whose parts stay in a core's cache
 constexpr std::int64_t kStretch = 24;     // steps whose weights do
 constexpr std::int64_t kStepWeights = kPanelStep * kPanelOutputs;
 constexpr std::int64_t kWide = 2 * kPanelOutputs;
 constexpr std::int64_t kBetween = 4;       // pauses of a step's products
 constexpr std::int64_t kSplitAhead = 192;  // weights asked for ahead of their taking apart
-
-// The tile instructions are opaque to the compiler: what they read must have been written.
-DLM_KERNEL_INLINE void before_tiles_read(const void* memory) {
-  asm volatile("" : : "r"(memory) : "memory");
-}
-
-struct TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t bytes_per_row[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-// Tiles 0 to 3 sums, 4 and 5 rows, 6 and 7 weights. Fewer rows than a tile has cost less.
-void configure_tiles(std::int64_t rows) {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.bytes_per_row[tile] = 64;
-    config.rows[tile] = static_cast<std::uint8_t>(tile < 6 ? least(rows, kTileRows) : kTileRows);
-  }
-  before_tiles_read(&config);
-  _tile_loadconfig(&config);
-}
 
 // Two inputs of one f32 panel -> their three parts.
 DLM_KERNEL_INLINE void split_pair(const float* from, std::uint16_t* to) {
@@ -484,7 +460,7 @@ std::int64_t matrix_sums(const PanelTask& task) {
 
 void matrix_panels(const PanelTask& task, const MatrixScratch& scratch, std::int64_t begin,
                    std::int64_t end) {
-  configure_tiles(task.rows);
+  configure_tiles(least(task.rows, kTileRows), kTileRows);
   MatrixLoop(task, scratch).run(begin, end);
   _tile_release();
 }

@@ -20,6 +20,19 @@ using VecWord = std::uint32_t __attribute__((vector_size(64)));
 
 #define DLM_KERNEL_INLINE [[gnu::always_inline]] inline
 
+constexpr std::int64_t least(std::int64_t a, std::int64_t b) {
+  return a < b ? a : b;
+}
+
+// The same bits as another type.
+template <class To, class From>
+DLM_KERNEL_INLINE To as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
 DLM_KERNEL_INLINE Vec splat(float value) {
   return value - Vec{};
 }
