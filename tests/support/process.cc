@@ -1,10 +1,12 @@
 #include "tests/support/process.h"
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -106,6 +108,17 @@ ProcessResult dlmbench(const std::vector<std::string>& args, const ProcessOption
   std::vector<std::string> command{program_path()};
   command.insert(command.end(), args.begin(), args.end());
   return run_process(command, options);
+}
+
+int killed_at_work(const std::vector<std::string>& command, const std::vector<double>& seconds) {
+  int killed = 0;
+  for (const double after : seconds) {
+    const pid_t process = start_process(command);
+    std::this_thread::sleep_for(std::chrono::duration<double>(after));
+    kill(process, SIGKILL);
+    killed += wait_for(process) == 128 + SIGKILL ? 1 : 0;
+  }
+  return killed;
 }
 
 }  // namespace dlm::testing

@@ -38,4 +38,8 @@ pid_t start_process(const std::vector<std::string>& command, const ProcessOption
 // Exit code, or 128 + signal.
 int wait_for(pid_t process);
 
+// Starts the command once for each of `seconds` and kills it (SIGKILL) after so long. How many were
+// at work still.
+int killed_at_work(const std::vector<std::string>& command, const std::vector<double>& seconds);
+
 }  // namespace dlm::testing
