@@ -22,7 +22,8 @@ double measure_linear_gflops(const std::string& backend, const std::string& dtyp
 // The back end that "auto" stands for here: "aten" or "onednn".
 std::string auto_backend(const std::string& dtype);
 
-// GB/s of reading a 256 MB array with every thread: the best of several.
+// GB/s of reading a 512 MB array with every thread, as fast as the loops over weights ask for it:
+// the best of several.
 double measure_read_gigabytes_per_second();
 
 }  // namespace dlm
