@@ -37,9 +37,11 @@ struct Product {
   float* s;
   std::int64_t s_stride;
   std::int64_t inner;
+  const char* ahead = nullptr;  // memory to ask for meanwhile, ahead_step bytes a term
+  std::int64_t ahead_step = 0;
 };
 
-template <std::int64_t kR, std::int64_t kN, bool kAdd>
+template <std::int64_t kR, std::int64_t kN, bool kAdd, bool kAhead>
 DLM_KERNEL_INLINE void multiply(const Product& p) {
   Vec sums[std::size_t{kR}][std::size_t{kN}];
   for (std::int64_t r = 0; r < kR; ++r) {
@@ -47,7 +49,13 @@ DLM_KERNEL_INLINE void multiply(const Product& p) {
       sums[r][n] = kAdd ? simd::load(p.s + r * p.s_stride + n * kLanes) : Vec{};
   }
   const float* b = p.b;
+  const char* ahead = p.ahead;
   for (std::int64_t i = 0; i < p.inner; ++i, b += p.b_stride) {
+    if (kAhead) {
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + p.ahead_step / 2, 0, 2);
+      ahead += p.ahead_step;
+    }
     Vec right[std::size_t{kN}];
     for (std::int64_t n = 0; n < kN; ++n) right[n] = simd::load(b + n * kLanes);
     for (std::int64_t r = 0; r < kR; ++r) {
@@ -61,21 +69,30 @@ DLM_KERNEL_INLINE void multiply(const Product& p) {
   }
 }
 
+template <std::int64_t kR, std::int64_t kN, bool kAdd>
+DLM_KERNEL_INLINE void multiply_ahead(const Product& p) {
+  if constexpr (kN == kTile / kLanes) {
+    if (p.ahead != nullptr)
+      return multiply<kR, kN, kAdd, true>(p);
+  }
+  multiply<kR, kN, kAdd, false>(p);
+}
+
 template <std::int64_t kN, bool kAdd>
 DLM_KERNEL_INLINE void multiply_rows(const Product& p, std::int64_t rows) {
   switch (rows) {
     case 1:
-      return multiply<1, kN, kAdd>(p);
+      return multiply_ahead<1, kN, kAdd>(p);
     case 2:
-      return multiply<2, kN, kAdd>(p);
+      return multiply_ahead<2, kN, kAdd>(p);
     case 3:
-      return multiply<3, kN, kAdd>(p);
+      return multiply_ahead<3, kN, kAdd>(p);
     case 4:
-      return multiply<4, kN, kAdd>(p);
+      return multiply_ahead<4, kN, kAdd>(p);
     case 5:
-      return multiply<5, kN, kAdd>(p);
+      return multiply_ahead<5, kN, kAdd>(p);
     default:
-      return multiply<6, kN, kAdd>(p);
+      return multiply_ahead<6, kN, kAdd>(p);
   }
 }
 
@@ -96,6 +113,22 @@ void multiply_tile(const Product& p, std::int64_t rows, std::int64_t columns) {
 
 const float* row_of(const HeadRows& rows, std::int64_t row, std::int64_t head) {
   return rows.data + row * rows.row_stride + head * rows.head_stride;
+}
+
+// The memory to ask for while a tile's scores are computed, and its values mixed: of as many keys
+// of the next head each half of them.
+struct AheadOfTile {
+  const char* scores = nullptr;
+  const char* values = nullptr;
+  std::int64_t step = 0;  // bytes a term
+};
+
+AheadOfTile ahead_of_tile(const AheadKeys& next, std::int64_t head_dim, std::int64_t key) {
+  if (next.keys == nullptr || key >= next.rows)
+    return {};
+  const std::int64_t bytes = head_dim * next.element_size;
+  const char* at = static_cast<const char*>(next.keys) + key * bytes;
+  return {at, at + kTile / 2 * bytes, kTile / 2 * next.element_size};
 }
 
 // Where a thread's scratch holds what.
@@ -138,6 +171,7 @@ struct Piece {
   const float* keys;
   const float* values;
   std::int64_t rows;  // of the strip
+  AheadKeys ahead;    // of the next head, from this piece's first key on
   Range seen[kStripRows];
 
   // What any of rows [row, row + kRows) sees, begin to whole vectors.
@@ -165,6 +199,7 @@ DLM_KERNEL_INLINE void each_tile(const Range& keys, std::int64_t tile, const Vis
 
 void score_piece(const Piece& piece, const Range (&tiles)[kStripRows / kRows], const Scratch& s) {
   for (std::int64_t tile = 0; tile < kPiece; tile += kTile) {
+    const AheadOfTile ahead = ahead_of_tile(piece.ahead, s.head_dim, tile);
     for (std::int64_t row = 0; row < piece.rows; row += kRows) {
       each_tile(tiles[row / kRows], tile, [&](std::int64_t first, std::int64_t count) {
         const Product product = {s.q + row * s.head_dim,
@@ -173,7 +208,9 @@ void score_piece(const Piece& piece, const Range (&tiles)[kStripRows / kRows], c
                                  kTile,
                                  s.scores + row * kScoreStride + first,
                                  kScoreStride,
-                                 s.head_dim};
+                                 s.head_dim,
+                                 row == 0 ? ahead.scores : nullptr,
+                                 ahead.step};
         multiply_tile<false>(product, least(kRows, piece.rows - row), up_to(count, kLanes));
       });
     }
@@ -231,16 +268,20 @@ void soften_row(const Range& seen, const Range& tile, const Scratch& s, State& s
 
 void mix_piece(const Piece& piece, const Range (&tiles)[kStripRows / kRows], const Scratch& s) {
   for (std::int64_t tile = 0; tile < kPiece; tile += kTile) {
+    const AheadOfTile ahead = ahead_of_tile(piece.ahead, s.head_dim, tile);
     for (std::int64_t row = 0; row < piece.rows; row += kRows) {
       each_tile(tiles[row / kRows], tile, [&](std::int64_t first, std::int64_t count) {
         for (std::int64_t column = 0; column < s.width; column += kTile) {
-          const Product product = {s.scores + row * kScoreStride + first,
-                                   kScoreStride,
-                                   piece.values + first * s.width + column,
-                                   s.width,
-                                   s.out + row * s.width + column,
-                                   s.width,
-                                   count};
+          const Product product = {
+              s.scores + row * kScoreStride + first,
+              kScoreStride,
+              piece.values + first * s.width + column,
+              s.width,
+              s.out + row * s.width + column,
+              s.width,
+              count,
+              row == 0 && ahead.values != nullptr ? ahead.values + column * ahead.step : nullptr,
+              ahead.step};
           multiply_tile<true>(product, least(kRows, piece.rows - row),
                               least(s.width - column, kTile));
         }
@@ -266,7 +307,11 @@ void add_prefix(const PackedHead& keys, const std::int32_t* visible, const Strip
   const Scratch s = scratch_of(task);
   for (std::int64_t first = 0; first < keys.rows; first += kPiece) {
     const std::int64_t count = least(kPiece, keys.rows - first);
-    Piece piece = {keys.keys + first * s.head_dim, keys.values + first * s.width, task.rows, {}};
+    Piece piece = {keys.keys + first * s.head_dim,
+                   keys.values + first * s.width,
+                   task.rows,
+                   task.ahead.from(first, s.head_dim),
+                   {}};
     bool any = false;
     for (std::int64_t row = 0; row < task.rows; ++row) {
       piece.seen[row].end = visible == nullptr ? count : least(visible[row] - first, count);
@@ -285,7 +330,7 @@ void add_own(const StripTask& task, State& state) {
   };
   pack_head({from_row(task.own_k), from_row(task.own_v), task.kv_head, task.head_dim, 0, task.rows,
              s.own_keys, s.own_values});
-  Piece piece = {s.own_keys, s.own_values, task.rows, {}};
+  Piece piece = {s.own_keys, s.own_values, task.rows, {}, {}};
   for (std::int64_t row = 0; row < task.rows; ++row) {
     piece.seen[row].begin = row / task.own_size * task.own_size;
     piece.seen[row].end = piece.seen[row].begin + task.own_size;
@@ -293,13 +338,15 @@ void add_own(const StripTask& task, State& state) {
   add_piece(piece, s, state);
 }
 
-// Keys [0, end) of one head, `stride` apart.
+// Keys [0, end) of one head, `stride` apart; `values`, if any, lie as the keys do and are read
+// next.
 template <class T>
 struct KeyRows {
   const T* data;
   std::int64_t stride;
   std::int64_t end;
   std::int64_t head_dim;
+  const T* values = nullptr;
 };
 
 // 16 keys from `key` on, 16 dimensions from `dim` on; what lies beyond either end is 0.
@@ -311,6 +358,8 @@ void pack_square(const KeyRows<T>& keys, std::int64_t key, std::int64_t dim, flo
     if (key + k >= keys.end)
       continue;
     const T* from = keys.data + (key + k) * keys.stride + dim;
+    if (keys.values != nullptr)
+      __builtin_prefetch(keys.values + (key + k) * keys.stride + dim, 0, 2);
     if (dim + kLanes <= keys.head_dim) {
       rows[k] = simd::load(from);
     } else {
@@ -336,8 +385,8 @@ template <class T>
 PackedHead pack_cached_typed(const CachedHead& head, float* scratch) {
   const std::int64_t dim = head.head_dim;
   const std::int64_t width = up_to(dim, kLanes);
-  pack_keys<T>({static_cast<const T*>(head.keys), dim, head.rows, dim}, 0, scratch);
   const T* from = static_cast<const T*>(head.values);
+  pack_keys<T>({static_cast<const T*>(head.keys), dim, head.rows, dim, from}, 0, scratch);
   if constexpr (sizeof(T) == sizeof(float)) {
     if (dim == width)
       return {scratch, from, head.rows};

@@ -57,6 +57,21 @@ PackedHead pack_cached(const CachedHead& head, float* scratch);
 
 inline constexpr std::int64_t kStripRows = 48;
 
+// Keys that are read after a strip, contiguous: they are asked for while it is computed, so that
+// the memory is not idle meanwhile.
+struct AheadKeys {
+  const void* keys = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t element_size = 0;
+
+  AheadKeys from(std::int64_t row, std::int64_t head_dim) const {
+    if (keys == nullptr || row >= rows)
+      return {};
+    return {static_cast<const char*>(keys) + row * head_dim * element_size, rows - row,
+            element_size};
+  }
+};
+
 // Query rows [row, row + rows) of one head. Each sees the first `visible` of the shared keys; and
 // either all keys of `block`, or, where own_size > 0, the own keys of its own block: rows are then
 // whole blocks of own_size rows, and own keys are aligned with query rows.
@@ -70,6 +85,7 @@ struct StripTask {
   std::int64_t rows = 0;                  // at most kStripRows
   const std::int32_t* visible = nullptr;  // of each strip row
   PackedHead shared;
+  AheadKeys ahead;  // read while the shared keys are used; none where that is null
   PackedHead block;
   std::int64_t own_size = 0;
   float* out = nullptr;  // (rows of q, out_stride), this head's head_dim values at head * head_dim

@@ -41,6 +41,28 @@ std::vector<Reading> readings_of(std::span<const CachedQueries> queries, const C
   return readings;
 }
 
+struct HeadRun {
+  std::int64_t begin = 0, end = 0;
+};
+
+// Heads of the readings in turn, in one run for each thread, of about as many keys: where each run
+// ends.
+std::vector<std::int64_t> shares_of(std::span<const Reading> readings, std::int64_t kv_heads) {
+  std::int64_t keys = 0;
+  for (const Reading& reading : readings) keys += reading.keys * kv_heads;
+  const std::int64_t threads = omp_get_max_threads();
+  std::vector<std::int64_t> ends;
+  std::int64_t heads = 0, seen = 0;
+  for (const Reading& reading : readings) {
+    for (std::int64_t head = 0; head < kv_heads; ++head, ++heads) {
+      while (seen * threads >= keys * (std::ssize(ends) + 1)) ends.push_back(heads);
+      seen += reading.keys;
+    }
+  }
+  ends.resize(static_cast<std::size_t>(threads), heads);
+  return ends;
+}
+
 class CachedCall {
  public:
   CachedCall(const CachedTensors& in, const at::Tensor& q, double scale, const at::Tensor& out)
@@ -62,16 +84,47 @@ class CachedCall {
     return size.keys + size.values + strip_scratch(dim_);
   }
 
-  void attend(std::span<const CachedQueries> queries, const Reading& reading, std::int64_t kv_head,
-              float* scratch) const {
+  // Heads `run` of the readings, in turn.
+  void attend_run(std::span<const CachedQueries> queries, std::span<const Reading> readings,
+                  const HeadRun& run, float* scratch) const {
+    const auto reading = [&](std::int64_t i) -> const Reading& {
+      return readings[static_cast<std::size_t>(i / kv_heads_)];
+    };
+    for (std::int64_t i = run.begin; i < run.end; ++i) {
+      AheadKeys next;
+      if (i + 1 < run.end)
+        next = ahead(queries, reading(i + 1), (i + 1) % kv_heads_);
+      attend(queries, reading(i), {i % kv_heads_, next}, scratch);
+    }
+  }
+
+  std::int64_t kv_heads() const { return kv_heads_; }
+
+ private:
+  struct HeadTask {
+    std::int64_t kv_head = 0;
+    AheadKeys next;  // what this thread reads afterwards
+  };
+
+  // What a reading's head reads first.
+  AheadKeys ahead(std::span<const CachedQueries> queries, const Reading& reading,
+                  std::int64_t kv_head) const {
+    return {place(in_.keys, queries[reading.begin], kv_head), reading.keys,
+            in_.keys.element_size()};
+  }
+
+  void attend(std::span<const CachedQueries> queries, const Reading& reading,
+              const HeadTask& head_task, float* scratch) const {
     const PackedSize size = packed_size(reading.keys, dim_);
     const CachedQueries& head = queries[reading.begin];
     StripTask task = common_;
-    task.kv_head = kv_head;
-    task.shared = pack_cached({place(in_.keys, head, kv_head), place(in_.values, head, kv_head),
-                               reading.keys, dim_, brain_},
-                              scratch);
+    task.kv_head = head_task.kv_head;
+    task.shared =
+        pack_cached({place(in_.keys, head, head_task.kv_head),
+                     place(in_.values, head, head_task.kv_head), reading.keys, dim_, brain_},
+                    scratch);
     task.scratch = scratch + size.keys + size.values;
+    task.ahead = head_task.next;
     for (std::size_t i = reading.begin; i < reading.end; ++i) {
       const CachedQueries& entry = queries[i];
       const auto count = std::ssize(entry.visible);
@@ -80,16 +133,14 @@ class CachedCall {
         task.rows = std::min(kStripRows, count - row);
         task.visible = entry.visible.data() + row;
         for (std::int64_t group = 0; group < heads_ / kv_heads_; ++group) {
-          task.head = kv_head * (heads_ / kv_heads_) + group;
+          task.head = head_task.kv_head * (heads_ / kv_heads_) + group;
           attend_strip(task);
+          task.ahead = {};
         }
       }
     }
   }
 
-  std::int64_t kv_heads() const { return kv_heads_; }
-
- private:
   const void* place(const at::Tensor& cache, const CachedQueries& entry,
                     std::int64_t kv_head) const {
     const std::int64_t at =
@@ -124,11 +175,12 @@ at::Tensor attend_cached(const CachedTensors& in, std::span<const CachedQueries>
   for (const Reading& reading : readings) floats = std::max(floats, call.scratch_size(reading));
   const at::Tensor scratch = at::empty({omp_get_max_threads() * floats}, q.options());
   auto* const memory = scratch.mutable_data_ptr<float>();
-  const auto tasks = std::ssize(readings) * call.kv_heads();
-#pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t i = 0; i < tasks; ++i)
-    call.attend(queries, readings[static_cast<std::size_t>(i / call.kv_heads())],
-                i % call.kv_heads(), memory + omp_get_thread_num() * floats);
+  const std::vector<std::int64_t> ends = shares_of(readings, call.kv_heads());
+#pragma omp parallel for schedule(static, 1)
+  for (std::size_t run = 0; run < ends.size(); ++run) {
+    const std::int64_t begin = run == 0 ? 0 : ends[run - 1];
+    call.attend_run(queries, readings, {begin, ends[run]}, memory + omp_get_thread_num() * floats);
+  }
   return out.to(in.q.scalar_type());
 }
 

@@ -1,6 +1,8 @@
 // Attention of a 1024-position pass, 12 heads of 64, by the loops of prefix_attention.h and by
 // libtorch's fused kernel: causal, and noisy blocks behind their clean context (libtorch: strips of
 // 64 rows with a bias, keys laid out beforehand). Items are query rows; flops counts visible pairs.
+// Then the blocks of a batch over its cache, twelve layers in turn as in a step of sampling; bytes
+// counts the keys and values read.
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -14,6 +16,8 @@
 #include <benchmark/benchmark.h>
 
 #include "models/transformer/attention.h"
+#include "models/transformer/cached_attention.h"
+#include "models/transformer/large_pages.h"
 #include "models/transformer/prefix_attention.h"
 
 namespace dlm {
@@ -117,6 +121,42 @@ void noisy_libtorch(benchmark::State& state) {
   report(state, noisy_pairs(size));
 }
 
+// Arguments: bf16, rows of the batch, queries of each.
+void cached_own(benchmark::State& state) {
+  constexpr std::int64_t kLayers = 12;
+  constexpr std::int64_t kKeys = 516;
+  const c10::InferenceMode mode;
+  const at::ScalarType dtype = dtype_of(state);
+  const std::int64_t rows = state.range(1), count = state.range(2);
+  std::vector<CachedTensors> layers;
+  for (std::int64_t layer = 0; layer < kLayers; ++layer) {
+    CachedTensors in;
+    in.q = at::randn({rows * count, kHeads, kDim}).to(dtype);
+    for (auto* half : {&in.keys, &in.values}) {
+      *half = zeros_in_large_pages({rows, kHeads, kKeys, kDim}, at::TensorOptions(dtype));
+      half->copy_(at::randn(half->sizes()));
+    }
+    layers.push_back(in);
+  }
+  std::vector<CachedQueries> queries;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    queries.push_back({row, 0, row * count, {}});
+    queries.back().visible.assign(static_cast<std::size_t>(count), kKeys);
+  }
+  for (auto unused : state) {
+    for (const CachedTensors& in : layers)
+      benchmark::DoNotOptimize(attend_cached(in, queries, kScale));
+  }
+  state.SetItemsProcessed(state.iterations() * rows * count);
+  state.SetBytesProcessed(state.iterations() * kLayers * rows * kHeads * kKeys * kDim * 2 *
+                          layers.front().keys.element_size());
+}
+
+BENCHMARK(cached_own)
+    ->ArgNames({"bf16", "rows", "queries"})
+    ->ArgsProduct({{0, 1}, {1, 16}, {1, 4, 16}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(causal_own)
     ->ArgNames({"bf16"})
     ->Arg(0)
