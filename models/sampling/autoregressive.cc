@@ -10,6 +10,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/random.h"
+#include "models/sampling/token_law.h"
 
 namespace dlm {
 namespace {
@@ -176,8 +177,8 @@ class Batch {
     try {
       if (options_.filter.temperature == 0)
         return argmax_token(logits);
-      const auto law = token_probabilities(logits, options_.filter);
-      return draw_token(law, row.stream.uniform(static_cast<std::uint64_t>(row.made()), 0));
+      const double uniform = row.stream.uniform(static_cast<std::uint64_t>(row.made()), 0);
+      return draw_from_logits(logits, options_.filter, uniform).token;
     } catch (const InternalError& error) {
       throw InternalError(fmt::format("{} model, example {}, position {}: {}", model_.info().family,
                                       row.prompt->example, row.ids.size(), error.what()));

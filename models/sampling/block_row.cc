@@ -316,13 +316,15 @@ DrawnToken BlockRow::drawn(std::span<const float> logits, std::int64_t position)
   const TokenFilter& filter = context_.options.filter;
   if (filter.temperature == 0)
     return best_logit(logits);
-  const TokenLaw law = token_law(logits, filter);
-  if (source_ == TokenSource::kLowestOutside)
+  if (source_ == TokenSource::kLowestOutside) {
+    const TokenLaw law = token_law(logits, filter);
     return {lowest_outside(law, context_.info.vocab_size, context_.mask_id), law.margin};
+  }
   const DrawName name{prompt_.example, prompt_.replicate, step_, begin_ + position};
   if (context_.options.hooks.draws != nullptr)
-    return context_.options.hooks.draws->draw(law, name);
-  return draw_from(law, tokens_.uniform(step_, static_cast<std::uint64_t>(name.position)));
+    return context_.options.hooks.draws->draw(token_law(logits, filter), name);
+  return draw_from_logits(logits, filter,
+                          tokens_.uniform(step_, static_cast<std::uint64_t>(name.position)));
 }
 
 RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) {

@@ -1,8 +1,9 @@
 #include "models/sampling/exp_weights.h"
 
-#include <array>
-#include <bit>
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <limits>
 #include <numbers>
 
 #include "harness/base/error.h"
@@ -16,12 +17,17 @@ constexpr double kRounder = 0x1.8p52;
 constexpr double kLn2High = 0x1.62e42fefa0000p-1;
 constexpr double kLn2Low = 0x1.cf79abc9e3b3ap-40;
 
-// exp(x) = 2^n exp(r), |r| <= ln 2 / 2, and exp(r) by its series to r^12 / 12!.
-inline double exp_of(double x) {
-  const double shifted = x * std::numbers::log2e + kRounder;
-  const double n = shifted - kRounder;
-  const double r = (x - n * kLn2High) - n * kLn2Low;
-  double sum = 1.0 / 479001600;
+constexpr std::size_t kLanes = 8;
+using Doubles = double __attribute__((vector_size(kLanes * sizeof(double))));
+using Words = std::uint64_t __attribute__((vector_size(kLanes * sizeof(double))));
+using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
+
+// exp(x) = 2^n exp(r), |r| <= ln 2 / 2, and exp(r) by its series to r^12 / 12!. Of eight x.
+[[gnu::always_inline]] inline void exp_of(Doubles& x) {
+  const Doubles shifted = x * std::numbers::log2e + kRounder;
+  const Doubles n = shifted - kRounder;
+  const Doubles r = (x - n * kLn2High) - n * kLn2Low;
+  Doubles sum = Doubles{} + 1.0 / 479001600;
   sum = sum * r + 1.0 / 39916800;
   sum = sum * r + 1.0 / 3628800;
   sum = sum * r + 1.0 / 362880;
@@ -34,8 +40,12 @@ inline double exp_of(double x) {
   sum = sum * r + 0.5;
   sum = sum * r + 1;
   sum = sum * r + 1;
-  const auto power = (std::bit_cast<std::uint64_t>(shifted) + 1023U) << 52U;
-  return x < -700 ? 0 : sum * std::bit_cast<double>(power);
+  Words power;
+  std::memcpy(&power, &shifted, sizeof power);
+  power = (power + 1023U) << 52U;
+  Doubles scale;
+  std::memcpy(&scale, &power, sizeof scale);
+  x = x < -700 ? Doubles{} : sum * scale;
 }
 
 }  // namespace
@@ -45,22 +55,24 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) double exp_weights(
     std::span<const float> logits, double largest, double temperature, std::span<double> out) {
   DLM_CHECK(logits.size() == out.size(), "{} logits, {} weights", logits.size(), out.size());
   const double scale = 1 / temperature;
-  std::array<double, 8> sums{};
-  const std::size_t whole = logits.size() / sums.size() * sums.size();
-  const float* in = logits.data();
-  double* to = out.data();
-  for (std::size_t i = 0; i < whole; i += sums.size()) {
-    for (std::size_t lane = 0; lane < sums.size(); ++lane) {
-      to[i + lane] = exp_of((static_cast<double>(in[i + lane]) - largest) * scale);
-      sums[lane] += to[i + lane];
-    }
-  }
-  for (std::size_t i = whole; i < logits.size(); ++i) {
-    to[i] = exp_of((static_cast<double>(in[i]) - largest) * scale);
-    sums[i - whole] += to[i];
+  Doubles sums{};
+  for (std::size_t i = 0; i < logits.size(); i += kLanes) {
+    const std::size_t count = std::min(kLanes, logits.size() - i);
+    Floats in = Floats{} - std::numeric_limits<float>::infinity();
+    if (count == kLanes)
+      std::memcpy(&in, logits.data() + i, sizeof in);
+    else
+      std::memcpy(&in, logits.data() + i, count * sizeof(float));
+    Doubles weights = (__builtin_convertvector(in, Doubles) - largest) * scale;
+    exp_of(weights);
+    sums += weights;
+    if (count == kLanes)
+      std::memcpy(out.data() + i, &weights, sizeof weights);
+    else
+      std::memcpy(out.data() + i, &weights, count * sizeof(double));
   }
   double total = 0;
-  for (const double sum : sums) total += sum;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) total += sums[lane];
   return total;
 }
 

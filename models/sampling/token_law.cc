@@ -1,7 +1,6 @@
 #include "models/sampling/token_law.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,6 +8,7 @@
 
 #include "harness/base/error.h"
 #include "models/sampling/exp_weights.h"
+#include "models/sampling/nucleus_search.h"
 
 namespace dlm {
 namespace {
@@ -27,125 +27,15 @@ struct Candidates {
   }
 };
 
-struct Ranked {
-  double weight = 0;
-  std::size_t index = 0;
-};
-
-bool ranks_before(const Ranked& a, const Ranked& b) {
-  return a.weight > b.weight || (a.weight == b.weight && a.index < b.index);
-}
-
-// Weights in (0, 1] by size: 64 bins an octave, the largest first. What is smaller than the last
-// bin holds is in it too.
-constexpr std::size_t kBins = 4096;
-constexpr int kBinShift = 46;
-constexpr std::size_t kSortedWhole = 256;  // so few candidates are sorted without bins
-
-std::size_t bin_of(double weight) {
-  const auto below_one = std::bit_cast<std::uint64_t>(1.0) - std::bit_cast<std::uint64_t>(weight);
-  return std::min<std::size_t>(below_one >> kBinShift, kBins - 1);
-}
-
-// Whether a token is in the nucleus, by the mass of what ranks before it and with itself.
-struct Admission {
-  double mass;  // p times the total
-  NucleusRule rule;
-
-  bool admits(double before, double with) const {
-    return rule == NucleusRule::kKeep ? before < mass : with <= mass;
-  }
-
-  double distance(double before, double with) const {
-    return std::abs((rule == NucleusRule::kKeep ? before : with) - mass);
-  }
-};
-
-// Where the nucleus ends: its last token, and how near it was to ending elsewhere.
-struct NucleusEnd {
-  Ranked last;
-  double margin = kInfinity;
-};
-
-class NucleusSearch {
- public:
-  NucleusSearch(const Candidates& law, const Admission& admission)
-      : law_(law), admission_(admission) {}
-
-  NucleusEnd find() {
-    if (law_.weights.size() <= kSortedWhole) {
-      ends_in([](double) { return true; });
-      return end_;
-    }
-    // Whole bins are admitted by their mass; only those around the end are sorted.
-    std::vector<double> mass(kBins, 0.0);
-    for (const double weight : law_.weights) {
-      if (weight > 0)
-        mass[bin_of(weight)] += weight;
-    }
-    std::size_t bin = 0;
-    while (bin + 1 < kBins && mass_ + mass[bin] < admission_.mass) mass_ += mass[bin++];
-    admit_below(bin);
-    for (; bin < kBins; ++bin) {
-      if (mass[bin] > 0 && ends_in([bin](double weight) { return bin_of(weight) == bin; }))
-        break;
-    }
-    return end_;
-  }
-
- private:
-  void admit_below(std::size_t bin) {
-    for (std::size_t i = 0; i < law_.weights.size(); ++i) {
-      const Ranked token{law_.weights[i], i};
-      if (token.weight > 0 && bin_of(token.weight) < bin &&
-          (!any_ || ranks_before(end_.last, token))) {
-        end_.last = token;
-        any_ = true;
-      }
-    }
-    if (any_)
-      end_.margin = admission_.distance(mass_ - end_.last.weight, mass_);
-  }
-
-  // Admits tokens whose weight `belongs`, the largest first, until one is not; false where all are.
-  template <class Belongs>
-  bool ends_in(Belongs belongs) {
-    std::vector<Ranked> members;
-    for (std::size_t i = 0; i < law_.weights.size(); ++i) {
-      if (law_.weights[i] > 0 && belongs(law_.weights[i]))
-        members.push_back({law_.weights[i], i});
-    }
-    std::sort(members.begin(), members.end(), ranks_before);
-    for (const Ranked& next : members) {
-      const double with = mass_ + next.weight;
-      // The first of all stays whatever its mass.
-      if (any_ && !admission_.admits(mass_, with)) {
-        end_.margin = std::min(
-            {end_.margin, admission_.distance(mass_, with), end_.last.weight - next.weight});
-        return true;
-      }
-      end_ = {next, any_ ? admission_.distance(mass_, with) : kInfinity};
-      any_ = true;
-      mass_ = with;
-    }
-    return false;
-  }
-
-  const Candidates& law_;
-  Admission admission_;
-  double mass_ = 0;   // of the tokens admitted so far
-  bool any_ = false;  // some have been
-  NucleusEnd end_;
-};
-
 // The candidates that do not rank behind `last`, as a law.
 TokenLaw kept_through(const Candidates& law, const Ranked& last, std::int64_t best) {
   TokenLaw kept;
   kept.best = best;
   double total = 0;
+  const KeptWeights keep = KeptWeights::through(last);
   for (std::size_t i = 0; i < law.weights.size(); ++i) {
     const double weight = law.weights[i];
-    if (weight < last.weight || weight <= 0 || (weight == last.weight && i > last.index))
+    if (!keep.keeps(weight, i))
       continue;
     kept.tokens.push_back(law.token(i));
     kept.probabilities.push_back(weight);
@@ -163,7 +53,7 @@ TokenLaw cut_nucleus(const Candidates& law, const TokenFilter& filter, std::int6
     return all;
   }
   const NucleusEnd end =
-      NucleusSearch(law, {filter.nucleus_p * law.total, filter.nucleus_rule}).find();
+      find_nucleus_end(law.weights, {filter.nucleus_p * law.total, filter.nucleus_rule});
   TokenLaw kept = kept_through(law, end.last, best);
   kept.margin = std::min(law.margin, end.margin / law.total);
   return kept;
@@ -213,6 +103,65 @@ std::span<double> scratch_weights(std::size_t count) {
   return std::span(weights).first(count);
 }
 
+// A draw by inverse CDF from what a filter kept of a vocabulary, which is not written down: sums of
+// whole stretches lead to the one the token is in.
+class KeptDraw {
+ public:
+  KeptDraw(std::span<const double> weights, const KeptWeights& kept)
+      : weights_(weights), kept_(kept) {
+    for (std::size_t i = 0; i < weights.size(); i += kStretch) {
+      masses_.push_back(
+          kept_mass(weights.subspan(i, std::min(kStretch, weights.size() - i)), kept.from(i)));
+      total_ += masses_.back();
+    }
+    DLM_CHECK(total_ > 0 && std::isfinite(total_), "weights of a law sum to {}", total_);
+  }
+
+  DrawnToken at(double uniform) const {
+    const double target = uniform * total_;
+    std::size_t stretch = 0;
+    double before = 0;
+    while (stretch + 1 < masses_.size() && before + masses_[stretch] <= target)
+      before += masses_[stretch++];
+    std::size_t i = next_kept(stretch * kStretch);
+    if (i == weights_.size()) {  // rounding led behind the last one
+      i = last_kept();
+      before = total_ - weights_[i];
+    }
+    for (std::size_t next = next_kept(i + 1);
+         before + weights_[i] <= target && next < weights_.size(); next = next_kept(i + 1)) {
+      before += weights_[i];
+      i = next;
+    }
+    double margin = kInfinity;
+    if (before > 0)
+      margin = std::max(0.0, target - before) / total_;
+    if (next_kept(i + 1) < weights_.size())
+      margin = std::min(margin, (before + weights_[i] - target) / total_);
+    return {static_cast<std::int64_t>(i), margin};
+  }
+
+ private:
+  static constexpr std::size_t kStretch = 1024;
+
+  // weights_.size() where there is none.
+  std::size_t next_kept(std::size_t from) const {
+    while (from < weights_.size() && !kept_.keeps(weights_[from], from)) ++from;
+    return from;
+  }
+
+  std::size_t last_kept() const {
+    std::size_t i = weights_.size() - 1;
+    while (!kept_.keeps(weights_[i], i)) --i;
+    return i;
+  }
+
+  std::span<const double> weights_;
+  KeptWeights kept_;
+  std::vector<double> masses_;
+  double total_ = 0;
+};
+
 }  // namespace
 
 TokenLaw token_law(std::span<const float> logits, const TokenFilter& filter) {
@@ -239,6 +188,24 @@ TokenLaw filtered_law(std::span<const double> probabilities, const TokenFilter& 
     law.total += weights[i];
   }
   return filter_weights(law, filter, best);
+}
+
+DrawnToken draw_from_logits(std::span<const float> logits, const TokenFilter& filter,
+                            double uniform) {
+  const bool top_k = filter.top_k > 0 && filter.top_k < std::ssize(logits);
+  if (top_k)
+    return draw_from(token_law(logits, filter), uniform);
+  DLM_CHECK(filter.temperature > 0 && uniform >= 0 && uniform < 1, "a draw at temperature {} by {}",
+            filter.temperature, uniform);
+  const std::span<double> weights = scratch_weights(logits.size());
+  const double largest = logits[static_cast<std::size_t>(argmax_token(logits))];
+  const double total = exp_weights(logits, largest, filter.temperature, weights);
+  NucleusEnd end{{0, weights.size()}, kInfinity};
+  if (filter.nucleus_p < 1)
+    end = find_nucleus_end(weights, {filter.nucleus_p * total, filter.nucleus_rule});
+  DrawnToken drawn = KeptDraw(weights, KeptWeights::through(end.last)).at(uniform);
+  drawn.margin = std::min(drawn.margin, end.margin / total);
+  return drawn;
 }
 
 DrawnToken draw_from(const TokenLaw& law, double uniform) {

@@ -37,6 +37,11 @@ struct DrawnToken {
 // Inverse CDF in order of token ids, as draw_token.
 DrawnToken draw_from(const TokenLaw& law, double uniform);
 
+// draw_from(token_law(logits, filter), uniform), to rounding, without writing the law down: for
+// draws whose law is not read otherwise.
+DrawnToken draw_from_logits(std::span<const float> logits, const TokenFilter& filter,
+                            double uniform);
+
 // The most probable token; margin: to the second.
 DrawnToken best_of(const TokenLaw& law);
 

@@ -67,7 +67,7 @@ void nucleus(benchmark::State& state) {
   double uniform = 0;
   for (auto unused : state) {
     uniform = uniform < 0.9 ? uniform + 0.1 : 0;
-    benchmark::DoNotOptimize(draw_from(token_law(logits, filter), uniform));
+    benchmark::DoNotOptimize(draw_from_logits(logits, filter, uniform));
   }
 }
 

@@ -55,6 +55,35 @@ TEST(TokenLaw, AgreesWithTheDenseLaw) {
   }
 }
 
+TEST(TokenLaw, ADrawFromLogitsIsTheLawsOwn) {
+  const RandomStream stream(3, Purpose::kTest, 0);
+  std::uint64_t draw = 0;
+  for (const std::size_t size : {1U, 2U, 131U, 5000U, 50258U}) {
+    for (const double spread : {0.0, 0.6, 6.0, 60.0}) {
+      auto logits = random_logits(size, spread, size);
+      if (size > 2)
+        logits[2] = -std::numeric_limits<float>::infinity();
+      for (const TokenFilter& filter :
+           {TokenFilter{}, TokenFilter{.temperature = 0.3}, TokenFilter{.top_k = 3},
+            TokenFilter{.nucleus_p = 0.9}, TokenFilter{.nucleus_p = 1e-9},
+            TokenFilter{.nucleus_p = 1 - 1e-15},
+            TokenFilter{.nucleus_p = 0.9, .nucleus_rule = NucleusRule::kDrop},
+            TokenFilter{.temperature = 1.5, .top_k = 40, .nucleus_p = 0.999}}) {
+        const TokenLaw law = token_law(logits, filter);
+        for (const double uniform : {0.0, stream.uniform(0, draw++), stream.uniform(0, draw++)}) {
+          const DrawnToken expected = draw_from(law, uniform);
+          const DrawnToken drawn = draw_from_logits(logits, filter, uniform);
+          ASSERT_EQ(drawn.token, expected.token) << size << ' ' << spread << ' ' << uniform;
+          if (std::isfinite(expected.margin))
+            ASSERT_NEAR(drawn.margin, expected.margin, 1e-12);
+          else
+            ASSERT_EQ(drawn.margin, expected.margin);
+        }
+      }
+    }
+  }
+}
+
 TEST(ExpWeights, AreTheLibrarysToTheLastDigits) {
   std::vector<float> logits = random_logits(1003, 90, 4);
   logits[5] = -std::numeric_limits<float>::infinity();
