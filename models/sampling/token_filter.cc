@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -70,6 +71,36 @@ void normalise(std::span<double> weights) {
   for (double& w : weights) w /= total;
 }
 
+// The largest logit, +inf where one is NaN or +inf.
+__attribute__((target_clones("avx512f", "avx2", "default"))) float largest_of(
+    std::span<const float> logits) {
+  constexpr std::size_t kLanes = 16;
+  using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Floats largest = Floats{} - kInfinity;
+  for (std::size_t i = 0; i < logits.size(); i += kLanes) {
+    const std::size_t count = std::min(kLanes, logits.size() - i);
+    Floats here = Floats{} - kInfinity;
+    if (count == kLanes)
+      std::memcpy(&here, logits.data() + i, sizeof here);
+    else
+      std::memcpy(&here, logits.data() + i, count * sizeof(float));
+    here = here == here ? here : Floats{} + kInfinity;
+    largest = here > largest ? here : largest;
+  }
+  float found = -kInfinity;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) found = std::max(found, largest[lane]);
+  return found;
+}
+
+[[noreturn]] void refuse_logits(std::span<const float> logits) {
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity())
+      throw InternalError(fmt::format("the logit of token {} is {}", i, logits[i]));
+  }
+  throw InternalError("every logit is -inf");
+}
+
 }  // namespace
 
 std::string_view nucleus_rule_name(NucleusRule rule) {
@@ -95,16 +126,10 @@ void check_token_filter(const TokenFilter& filter) {
 
 std::int64_t argmax_token(std::span<const float> logits) {
   DLM_CHECK(!logits.empty(), "no logits");
-  std::size_t best = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity())
-      throw InternalError(fmt::format("the logit of token {} is {}", i, logits[i]));
-    if (logits[i] > logits[best])
-      best = i;
-  }
-  if (std::isinf(logits[best]))
-    throw InternalError("every logit is -inf");
-  return static_cast<std::int64_t>(best);
+  const float largest = largest_of(logits);
+  if (!std::isfinite(largest))
+    refuse_logits(logits);
+  return std::find(logits.begin(), logits.end(), largest) - logits.begin();
 }
 
 void keep_top_k(std::span<float> logits, std::int64_t k) {
