@@ -11,6 +11,7 @@
 #include "harness/base/error.h"
 #include "models/diffusion_transformer/noisy_stream.h"
 #include "models/transformer/cached_attention.h"
+#include "models/transformer/head_store.h"
 #include "models/transformer/packed_rows.h"
 
 namespace dlm {
@@ -84,6 +85,8 @@ class DecodePlan {
       const CacheWindow before = cache.window(step.row);
       const CacheWindow after = cache.grown(step.row, added, shape.context);
       join({step.row, 1, clean_at, noisy_at, added, before, after, {}});
+      places_.push_back({step.row, before.end(), clean_at, added});
+      places_.push_back({step.row, after.end(), noisy_at, shape.block_size});
       queries_.push_back({step.row, before.begin, clean_at, {}});
       for (std::int64_t i = 0; i < added; ++i)
         queries_.back().visible.push_back(static_cast<std::int32_t>(
@@ -119,6 +122,9 @@ class DecodePlan {
 
   // For it: of each step the clean queries, then the noisy ones.
   const std::vector<CachedQueries>& queries() const { return queries_; }
+
+  // Where the new keys and values go.
+  const std::vector<HeadPlaces>& places() const { return places_; }
 
   const std::vector<DecodeGroup>& groups() const { return groups_; }
 
@@ -168,6 +174,7 @@ class DecodePlan {
   const DecodeShape& shape_;
   bool own_loops_ = false;
   std::vector<CachedQueries> queries_;
+  std::vector<HeadPlaces> places_;
   std::int64_t clean_ = 0;
   std::vector<DecodeGroup> groups_;
   std::vector<std::int64_t> ids_, noisy_, positions_, level_, wanted_;
@@ -188,12 +195,6 @@ class GroupAttention {
         size_(block_size),
         keys_(keys.narrow(0, group.row, group.rows)),
         values_(values.narrow(0, group.row, group.rows)) {}
-
-  void store(const HeadTensors& heads) const {
-    if (group_.clean > 0)
-      store_part(heads, group_.clean_at, group_.clean, group_.before.end());
-    store_part(heads, group_.noisy_at, size_, group_.after.end());
-  }
 
   // (rows * clean, D).
   at::Tensor clean(const HeadTensors& heads) const {
@@ -227,12 +228,6 @@ class GroupAttention {
     return by_row(x.narrow(0, at, group_.rows * count), group_.rows);
   }
 
-  void store_part(const HeadTensors& heads, std::int64_t at, std::int64_t count,
-                  std::int64_t place) const {
-    keys_.narrow(2, place, count).copy_(part(heads.k, at, count));
-    values_.narrow(2, place, count).copy_(part(heads.v, at, count));
-  }
-
   const Dit& dit_;
   const DecodeGroup& group_;
   std::int64_t size_;
@@ -243,18 +238,17 @@ at::Tensor attend_groups(const Dit& dit, const DecodePlan& plan, const HeadTenso
                          std::int64_t block_size, const BlockCache& cache, std::int64_t layer) {
   std::vector<at::Tensor> clean;
   std::vector<at::Tensor> noisy;
+  store_heads(cache.keys(layer), heads.k, plan.places());
+  store_heads(cache.values(layer), heads.v, plan.places());
+  if (plan.own_loops())
+    return attend_cached({heads.q, cache.keys(layer), cache.values(layer)}, plan.queries(),
+                         attention_scale(dit.config.shape));
   for (const DecodeGroup& group : plan.groups()) {
     const GroupAttention attention(dit, group, cache.keys(layer), cache.values(layer), block_size);
-    attention.store(heads);
-    if (plan.own_loops())
-      continue;
     if (group.clean > 0)
       clean.push_back(attention.clean(heads));
     noisy.push_back(attention.noisy(heads));
   }
-  if (plan.own_loops())
-    return attend_cached({heads.q, cache.keys(layer), cache.values(layer)}, plan.queries(),
-                         attention_scale(dit.config.shape));
   clean.insert(clean.end(), noisy.begin(), noisy.end());
   return clean.size() == 1 ? clean.front() : at::cat(clean, 0);
 }

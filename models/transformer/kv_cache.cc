@@ -3,27 +3,17 @@
 #include <string>
 
 #include "harness/base/error.h"
+#include "models/transformer/head_store.h"
 #include "models/transformer/large_pages.h"
 
 namespace dlm {
 namespace {
 
-// (N, heads, D) of equally long rows -> (B, heads, L, D), a view.
-at::Tensor batched(const at::Tensor& x, std::int64_t batch) {
-  return x.view({batch, x.size(0) / batch, x.size(1), x.size(2)}).transpose(1, 2);
-}
-
-void copy_rows(const at::Tensor& to, const PackedRows& rows, const at::Tensor& from) {
-  if (rows.uniform()) {
-    const PackedRow& first = rows.rows.front();
-    to.narrow(2, first.start, first.length).copy_(batched(from, rows.batch));
-    return;
-  }
-  for (const PackedRow& row : rows.rows) {
-    to.select(0, row.row)
-        .narrow(1, row.start, row.length)
-        .copy_(from.narrow(0, row.offset, row.length).transpose(0, 1));
-  }
+std::vector<HeadPlaces> places_of(const PackedRows& rows) {
+  std::vector<HeadPlaces> places;
+  for (const PackedRow& row : rows.rows)
+    places.push_back({row.row, row.start, row.offset, row.length});
+  return places;
 }
 
 }  // namespace
@@ -55,8 +45,9 @@ void TransformerCache::check_room(const PackedRows& rows) const {
 
 void TransformerCache::store(std::int64_t layer, const PackedRows& rows, const at::Tensor& k,
                              const at::Tensor& v) {
-  copy_rows(keys(layer), rows, k);
-  copy_rows(values(layer), rows, v);
+  const std::vector<HeadPlaces> places = places_of(rows);
+  store_heads(keys(layer), k, places);
+  store_heads(values(layer), v, places);
 }
 
 void TransformerCache::advance(const PackedRows& rows) {

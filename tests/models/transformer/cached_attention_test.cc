@@ -5,13 +5,16 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/zeros.h>
 
 #include <gtest/gtest.h>
 
 #include "harness/base/error.h"
 #include "harness/base/random.h"
+#include "models/transformer/head_store.h"
 
 namespace dlm::testing {
 namespace {
@@ -133,6 +136,23 @@ TEST(CachedAttention, RefusesKeysBeyondTheCache) {
   for (const CachedQueries& bad : {CachedQueries{0, 1, 0, {40}}, CachedQueries{3, 0, 0, {1}},
                                    CachedQueries{0, 0, 0, {0}}, CachedQueries{0, 0, 1, {1, 1}}})
     EXPECT_THROW(attend_cached(in, {&bad, 1}, kScale), InternalError);
+}
+
+TEST(StoreHeads, PutsEachPositionAtItsPlaceAndTouchesNothingElse) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor both = at::arange(5 * 6 * 4, at::kFloat).view({5, 6, 4}).to(dtype);
+    const at::Tensor from = both.narrow(1, 3, 3);  // as keys lie beside queries
+    const at::Tensor cache = at::zeros({3, 3, 8, 4}, dtype);
+    const std::vector<HeadPlaces> places = {{2, 1, 0, 2}, {0, 6, 3, 2}, {1, 0, 4, 0}};
+    store_heads(cache, from, places);
+    const at::Tensor expected = at::zeros({3, 3, 8, 4}, dtype);
+    expected.select(0, 2).narrow(1, 1, 2).copy_(from.narrow(0, 0, 2).transpose(0, 1));
+    expected.select(0, 0).narrow(1, 6, 2).copy_(from.narrow(0, 3, 2).transpose(0, 1));
+    EXPECT_TRUE(at::equal(cache, expected));
+    for (const HeadPlaces& bad :
+         {HeadPlaces{3, 0, 0, 1}, HeadPlaces{0, 7, 0, 2}, HeadPlaces{0, 0, 4, 2}})
+      EXPECT_THROW(store_heads(cache, from, {&bad, 1}), InternalError);
+  }
 }
 
 }  // namespace
