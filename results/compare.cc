@@ -48,7 +48,7 @@ void note_what_limits(CompareResult& result) {
 }
 
 void judge(Comparison& comparison) {
-  if (comparison.equivalent) {
+  if (is_equivalent(comparison)) {
     comparison.verdict = Verdict::kSame;
     comparison.needed = 0;
     if (comparison.p_adjusted.value_or(1) < kAlpha)
@@ -119,6 +119,18 @@ int verdict_exit_code(const std::vector<Verdict>& verdicts) {
   if (any(Verdict::kAmbiguous))
     return 4;
   return verdicts.empty() || any(Verdict::kEmpty) ? 5 : 0;
+}
+
+bool is_equivalent(const Comparison& comparison) {
+  return comparison.inner && comparison.inner->low > -comparison.margin &&
+         comparison.inner->high < comparison.margin;
+}
+
+bool is_not_worse(const Comparison& comparison) {
+  if (!comparison.inner)
+    return false;
+  return comparison.better == "hi" ? comparison.inner->low > -comparison.margin
+                                   : comparison.inner->high < comparison.margin;
 }
 
 void judge_comparisons(std::span<Comparison* const> comparisons) {

@@ -44,6 +44,12 @@ struct CompareOptions {
   // Compare the rates of whole runs that were repeated (same key, program and machine) where both
   // sides have at least 4 of them: that includes the run-to-run noise, and needs no floor.
   bool speed_of_repeated_runs = false;
+  // Of repeated runs only those whose ids come after these: what one gate measured itself. 8 pairs
+  // that were measured next to each other are compared as pairs, so that slow drift cancels.
+  std::string begun_after_a = {}, begun_after_b = {};
+  // How often the same question is put to these pairs while they become more: each time at 5 % /
+  // looks, so that all answers together err in at most 5 %.
+  std::int64_t looks = 1;
   // Also the metrics of texts that rows do not hold, by the two runs' own estimates. Their wide
   // intervals would leave a gate undecided, which compares them only where they are named.
   bool stored_estimates = true;
@@ -67,7 +73,9 @@ struct Comparison {
   std::string interval_method, test;
   std::optional<double> p;           // of the test
   std::optional<double> p_adjusted;  // by Holm, over the metrics compared
-  bool equivalent = false;           // the 90 % interval lies inside +-margin (two one-sided tests)
+  // Each end is a one-sided limit at 5 %: inside +-margin, the two are equivalent (two one-sided
+  // tests). Absent where the data do not suffice for it.
+  std::optional<Interval> inner;
   double margin = 0;
   std::string pairing;  // what the two share, and how strongly they are correlated
   std::int64_t n = 0, n_units = 0;
@@ -94,6 +102,12 @@ struct StoredRun {
 // common. Throws ConfigError where the runs were measured on unlike data (without only_common), for
 // an unknown metric, or for one that these runs do not have.
 CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const CompareOptions& options);
+
+// Two one-sided tests at 5 %: the difference is shown to lie inside the margin.
+bool is_equivalent(const Comparison& comparison);
+
+// One of them: B is shown not to be worse than A by more than the margin.
+bool is_not_worse(const Comparison& comparison);
 
 // Adjusts the p values of `comparisons` together (Holm) and gives each its verdict anew.
 void judge_comparisons(std::span<Comparison* const> comparisons);

@@ -64,8 +64,7 @@ std::optional<Comparison> measure_estimates(const Measure& what, const MeasureIn
                           out.n_units - 1};
   out.difference = shown(difference.value, is_log);
   if (a->value == b->value) {  // the same texts, scored alike
-    out.equivalent = true;
-    out.interval = Interval{0, 0};
+    out.interval = out.inner = Interval{};
     out.p = 1;
     out.test = "equal";
     return out;
@@ -80,7 +79,8 @@ std::optional<Comparison> measure_estimates(const Measure& what, const MeasureIn
   if (const auto interval = t_interval(difference))
     out.interval = Interval{shown(interval->low, is_log), shown(interval->high, is_log)};
   out.interval_method = "t";
-  out.equivalent = equivalence_p(difference, tested_margin).value_or(1) < kAlpha;
+  if (const auto inner = t_interval(difference, 1 - 2 * kAlpha))
+    out.inner = Interval{shown(inner->low, is_log), shown(inner->high, is_log)};
   out.needed = needed_units(*difference.std_error * std::sqrt(static_cast<double>(out.n_units)),
                             tested_margin);
   return out;

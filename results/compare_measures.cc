@@ -6,7 +6,6 @@
 #include <numbers>
 
 #include "harness/base/error.h"
-#include "results/rank_stats.h"
 
 namespace dlm {
 namespace {
@@ -125,8 +124,7 @@ void take_t(Comparison& out, const Units& units, const PairedDifference& paired)
   out.test = "paired t by cluster";
   out.interval = t_interval(difference);
   out.interval_method = "t";
-  if (out.margin > 0)
-    out.equivalent = equivalence_p(difference, out.margin).value_or(1) < kAlpha;
+  out.inner = t_interval(difference, kEquivalenceLevel);
   if (difference.std_error && out.margin > 0) {
     out.needed = needed_units(
         *difference.std_error * std::sqrt(static_cast<double>(units.units.size())), out.margin);
@@ -146,9 +144,8 @@ void take_mcnemar(Comparison& out, const PairedCounts& counts) {
   out.test = "McNemar exact";
   out.interval = paired_proportions_interval(counts);
   out.interval_method = "Agresti-Min";
-  const Interval inner = paired_proportions_interval(counts, kEquivalenceLevel);
   const bool never_differ = counts.only_a == 0 && counts.only_b == 0;
-  out.equivalent = never_differ || (inner.low > -out.margin && inner.high < out.margin);
+  out.inner = never_differ ? Interval{} : paired_proportions_interval(counts, kEquivalenceLevel);
   out.note = fmt::format("{} right only in A, {} only in B", counts.only_a, counts.only_b);
 }
 
@@ -178,89 +175,6 @@ std::optional<Comparison> measure_ratio(const Measure& what, const MeasureInputs
   }
   if (out.metric == "nll")
     out.note = fmt::format("perplexity x {:.5f}", std::exp(out.difference));
-  return out;
-}
-
-constexpr std::string_view kRepeatedRuns = "repeated runs";
-
-// Where times come from: a query of tokens and nanoseconds, and how many of them make a sample.
-struct SpeedSource {
-  const char* units;
-  std::size_t fewest;
-  const char* sql;
-};
-
-constexpr std::array kSpeedSources = {
-    SpeedSource{
-        kRepeatedRuns.data(), 4,
-        "SELECT (SELECT sum(coalesce(kept_tok,n_tok)) FROM sample s WHERE s.run_id=r.run_id), "
-        "(SELECT sum(wall_ns) FROM sample s WHERE s.run_id=r.run_id) FROM run o JOIN run r ON "
-        "r.run_key=o.run_key AND r.env_id=o.env_id AND r.build_id=o.build_id AND "
-        "r.status='done' AND r.resumes=0 WHERE o.run_id=? ORDER BY r.run_id"},
-    SpeedSource{"repeats of the run", 3,
-                "SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep"},
-    SpeedSource{"times of documents", 1,
-                "SELECT coalesce(kept_tok,n_tok), wall_ns FROM sample WHERE run_id=? "
-                "ORDER BY doc_id, rep"},
-};
-
-SpeedSample speed_sample(const StoredRun& run, const SpeedSource& source) {
-  const std::array<Cell, 1> parameters = {run.run_id};
-  SpeedSample sample;
-  sample.units = source.units;
-  double tokens = 0;
-  double ns = 0;
-  run.store->scan(source.sql, parameters, [&](const Statement& row) {
-    if (row.integer(0) <= 0 || row.integer(1) <= 0)
-      return;
-    const auto of_tokens = static_cast<double>(row.integer(0));
-    const auto of_ns = static_cast<double>(row.integer(1));
-    sample.log_ns_per_token.push_back(std::log(of_ns / of_tokens));
-    tokens += of_tokens;
-    ns += of_ns;
-  });
-  sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
-  return sample;
-}
-
-Interval as_rates(const Interval& log_times) {
-  return {std::expm1(-log_times.high), std::expm1(-log_times.low)};
-}
-
-std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs& in,
-                                        const Margin& margin) {
-  const auto& a = in.speed_a.log_ns_per_token;
-  const auto& b = in.speed_b.log_ns_per_token;
-  if (a.empty() || b.empty())
-    return std::nullopt;
-  Comparison out;
-  out.metric = what.metric;
-  out.unit = what.unit;
-  out.better = what.better;
-  out.a = in.speed_a.tokens_per_second;
-  out.b = in.speed_b.tokens_per_second;
-  out.relative = true;
-  const Shift shift = shift_estimate(a, b, 0.95, kEquivalenceLevel);
-  out.difference = std::expm1(-shift.value);
-  out.interval = as_rates(shift.interval);
-  out.interval_method = "Hodges-Lehmann";
-  const RankTest test = mann_whitney(a, b);
-  out.p = test.p;
-  out.test = fmt::format("Mann-Whitney U{}", test.exact ? " exact" : "");
-  out.n = std::ssize(a) + std::ssize(b);
-  out.n_units = std::min(std::ssize(a), std::ssize(b));
-  const double floor = in.speed_a.units == kRepeatedRuns ? 0 : in.options->speed_noise_floor;
-  const double asked = margin.relative ? margin.value : margin.value / out.a;
-  out.margin = std::max(asked, floor);
-  const Interval inner = as_rates(shift.inner_interval);
-  out.equivalent = inner.low > -out.margin && inner.high < out.margin;
-  // The half-width stands for 1.96 standard errors.
-  const double std_error = 0.25 * (out.interval->high - out.interval->low);
-  out.needed = needed_units(std_error * std::sqrt(static_cast<double>(out.n_units)), out.margin);
-  out.pairing = in.speed_a.units;
-  if (out.margin > asked)
-    out.note =
-        fmt::format("margin raised to the noise floor of this machine, {:.1f} %", 100 * floor);
   return out;
 }
 
@@ -294,20 +208,6 @@ std::span<const Measure> measures() {
       Measure{"tokens_per_second", "tokens/s", "hi", {0.03, true}},
   };
   return kMeasures;
-}
-
-std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
-                                                  const CompareOptions& options) {
-  for (const SpeedSource& source : kSpeedSources) {
-    if (source.units == kRepeatedRuns && !options.speed_of_repeated_runs)
-      continue;
-    std::pair<SpeedSample, SpeedSample> samples = {speed_sample(a, source),
-                                                   speed_sample(b, source)};
-    if (std::min(samples.first.log_ns_per_token.size(), samples.second.log_ns_per_token.size()) >=
-        source.fewest)
-      return samples;
-  }
-  return {};
 }
 
 std::optional<Comparison> measure(const Measure& what, const MeasureInputs& inputs,

@@ -1,8 +1,11 @@
 // One metric of a comparison, before the verdict. Internal to compare.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -27,7 +30,9 @@ std::span<const Measure> measures();
 // ("total" phases of table timing) or of its documents.
 struct SpeedSample {
   std::vector<double> log_ns_per_token;
-  double tokens_per_second = 0;  // of all together
+  std::vector<std::string> runs;  // of repeated runs: their ids, in order of time
+  double tokens_per_second = 0;   // of all together
+  double cut = 0;  // of repeated runs: the share of times that a disturbance was taken off
   const char* units = "";
 };
 
@@ -40,9 +45,30 @@ struct MeasureInputs {
   SpeedSample speed_a, speed_b;
 };
 
-// Of both runs in the same units, the coarsest that both have enough of.
+inline constexpr const char* kRepeatedRuns = "repeated runs";
+inline constexpr const char* kPairsOfRuns = "pairs of runs in turn";
+inline constexpr std::int64_t kFewestRepeatedRuns = 4;
+inline constexpr std::int64_t kFewestPairsOfRuns = 8;  // 2^-8 < 5 % / 10, so 5 looks may decide
+
+// Positions of the runs of two sides that were begun next to each other, by their ids, which sort
+// by time; each in one pair at most, and runs between two of their own side in none.
+std::vector<std::pair<std::size_t, std::size_t>> neighbours_in_time(std::span<const std::string> a,
+                                                                    std::span<const std::string> b);
+
+// Fills difference, interval, inner limits and p from the logarithms of B's time over A's, one a
+// pair; out.margin must be set. `looks` as in CompareOptions.
+void take_pairs_of_runs(Comparison& out, std::span<const double> log_time_ratios,
+                        std::int64_t looks);
+
+// Of repeated runs a document's time counts up to twice its median over the runs of its side: what
+// the machine did to one run alone is left out. Of both runs in the same units, the coarsest that
+// both have enough of.
 std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
                                                   const CompareOptions& options);
+
+// The speed of the two samples; absent where one is empty.
+std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs& inputs,
+                                        const Margin& margin);
 
 // Of a measure that is not of rows: the difference of two estimates with errors of their own (of
 // generative perplexity that of the logarithms), which is too wide where the texts are alike.

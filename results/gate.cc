@@ -9,13 +9,14 @@
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "harness/base/toml.h"
+#include "results/compare_measures.h"
 
 namespace dlm {
 namespace {
 
 void check_keys(const Json& file, const std::string& source) {
-  static const std::vector<std::string> kKnown = {"baseline", "metrics",     "model",
-                                                  "task",     "noise_floor", "margin"};
+  static const std::vector<std::string> kKnown = {"baseline",    "metrics",    "model", "task",
+                                                  "noise_floor", "max_rounds", "margin"};
   for (const auto& [key, value] : file.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end())
       throw unknown_name(source + ": key", key, kKnown);
@@ -32,6 +33,13 @@ std::string string_or_empty(const Json& file, const char* key, const std::string
 
 Margin margin_of(const std::string& field, const Json& value) {
   return parse_margin(field, value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+std::int64_t rounds_in(const Json& value, const std::string& source) {
+  const std::int64_t rounds = value.is_number_integer() ? value.get<std::int64_t>() : 0;
+  if (rounds < 1 || rounds > 1000)
+    throw ConfigError(source + ": max_rounds", value.dump(), "a whole number, 1 to 1000");
+  return rounds;
 }
 
 struct RunPlace {
@@ -64,12 +72,16 @@ std::string counterpart(Store& fresh, const RunPlace& place, const std::string& 
   return found;
 }
 
-CompareOptions options_of(const GateSpec& spec, const std::optional<double>& floor) {
+CompareOptions options_of(const GateSpec& spec, const GateRuns& runs,
+                          const std::optional<double>& floor) {
   CompareOptions options;
   options.metrics = spec.metrics;
   options.margins = spec.margins;
   options.speed_noise_floor = floor.value_or(0);
   options.speed_of_repeated_runs = true;
+  options.begun_after_a = runs.begun_after_base;
+  options.begun_after_b = runs.begun_after_new;
+  options.looks = runs.looks;
   options.stored_estimates = !spec.metrics.empty();
   return options;
 }
@@ -94,9 +106,13 @@ void compare_pair(GatePair& pair, const StoredRun& base, const StoredRun& fresh,
     pair.problem = "nothing in common that could be compared";
 }
 
-void hold_speed_without_floor(Comparison& comparison, const std::optional<double>& floor) {
-  if (comparison.metric != "tokens_per_second" || comparison.pairing == "repeated runs" || floor ||
-      comparison.verdict == Verdict::kSame)
+bool is_speed_of_unknown_noise(const Comparison& comparison, const std::optional<double>& floor) {
+  return comparison.metric == "tokens_per_second" && comparison.pairing != kRepeatedRuns &&
+         comparison.pairing != kPairsOfRuns && !floor;
+}
+
+void hold_speed_without_floor(Comparison& comparison) {
+  if (comparison.verdict == Verdict::kSame)
     return;
   comparison.verdict = Verdict::kAmbiguous;
   comparison.needed = 0;
@@ -104,17 +120,24 @@ void hold_speed_without_floor(Comparison& comparison, const std::optional<double
       "no noise floor of this machine: repeat the suite (`run --fresh`), 4 times on both sides";
 }
 
+// How much better something is need not be known for it to pass.
+void pass_what_is_not_worse(Comparison& comparison) {
+  if (comparison.verdict != Verdict::kAmbiguous || !is_not_worse(comparison))
+    return;
+  comparison.verdict = Verdict::kSame;
+  comparison.needed = 0;
+  comparison.note += comparison.note.empty() ? "" : "; ";
+  comparison.note += "not worse by more than the margin";
+}
+
 void conclude(GateResult& result) {
   std::vector<Comparison*> all;
   for (GatePair& pair : result.pairs) {
     for (Comparison& comparison : pair.result.comparisons) all.push_back(&comparison);
   }
-  judge_comparisons(all);
+  judge_gate(all, result.noise_floor);
   std::vector<Verdict> verdicts;
-  for (Comparison* comparison : all) {
-    hold_speed_without_floor(*comparison, result.noise_floor);
-    verdicts.push_back(comparison->verdict);
-  }
+  for (const Comparison* comparison : all) verdicts.push_back(comparison->verdict);
   for (const GatePair& pair : result.pairs) {
     if (!pair.problem.empty())
       verdicts.push_back(Verdict::kEmpty);
@@ -187,6 +210,8 @@ GateSpec parse_gate(std::string_view toml, const std::string& source) {
   }
   if (file.contains("noise_floor"))
     spec.noise_floor = margin_of(source + ": noise_floor", file.at("noise_floor")).value;
+  if (file.contains("max_rounds"))
+    spec.max_rounds = rounds_in(file.at("max_rounds"), source);
   const Json margins = file.value("margin", Json::object());
   if (!margins.is_object())
     throw ConfigError(source + ": margin", margins.dump(), "must be a table");
@@ -197,11 +222,35 @@ GateSpec parse_gate(std::string_view toml, const std::string& source) {
   return spec;
 }
 
-GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const std::string& new_name) {
+void judge_gate(std::span<Comparison* const> comparisons,
+                const std::optional<double>& noise_floor) {
+  judge_comparisons(comparisons);
+  for (Comparison* comparison : comparisons) {
+    if (is_speed_of_unknown_noise(*comparison, noise_floor)) {
+      hold_speed_without_floor(*comparison);
+    } else {
+      pass_what_is_not_worse(*comparison);
+    }
+  }
+}
+
+bool needs_more_rounds(const GateResult& result) {
+  if (result.verdict == Verdict::kWorse)
+    return false;
+  for (const GatePair& pair : result.pairs) {
+    for (const Comparison& one : pair.result.comparisons) {
+      if (one.metric == "tokens_per_second" && one.verdict == Verdict::kAmbiguous)
+        return true;
+    }
+  }
+  return false;
+}
+
+GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs) {
   GateResult result;
   result.baseline = spec.baseline;
   const std::vector<std::string> candidates =
-      new_name.empty() ? std::vector<std::string>{} : runs_of_name(fresh, new_name);
+      runs.new_name.empty() ? std::vector<std::string>{} : runs_of_name(fresh, runs.new_name);
   for (const std::string& base_run : runs_of_name(base, spec.baseline)) {
     const RunPlace place = place_of(base, base_run);
     if ((!spec.model.empty() && place.model != spec.model) ||
@@ -210,7 +259,8 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const std::
     GatePair pair;
     pair.label = fmt::format("{} on {}", place.model, place.task);
     pair.base_run = base_run;
-    pair.new_run = counterpart(fresh, place, base_run, new_name.empty() ? nullptr : &candidates);
+    pair.new_run =
+        counterpart(fresh, place, base_run, runs.new_name.empty() ? nullptr : &candidates);
     result.pairs.push_back(std::move(pair));
   }
   for (GatePair& pair : result.pairs) {
@@ -225,7 +275,7 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const std::
     if (!result.noise_floor)
       result.noise_floor = speed_noise_floor(base, pair.base_run);
     compare_pair(pair, {&base, pair.base_run}, {&fresh, pair.new_run},
-                 options_of(spec, result.noise_floor));
+                 options_of(spec, runs, result.noise_floor));
   }
   conclude(result);
   return result;

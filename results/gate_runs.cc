@@ -5,6 +5,7 @@
 #include <map>
 
 #include "harness/base/error.h"
+#include "results/compare_measures.h"
 #include "results/gate.h"
 
 namespace dlm {
@@ -26,6 +27,16 @@ bool may_be_commit(const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> rounds_to_look_at(std::int64_t first, std::int64_t most) {
+  if (first < 1 || most < first)
+    throw ConfigError("max-rounds", fmt::format("{}", most),
+                      fmt::format("at least the {} rounds that are measured in any case", first));
+  std::vector<std::int64_t> looks = {std::max(first, std::min(kFewestPairsOfRuns, most))};
+  while (looks.back() < most)
+    looks.push_back(std::min(most, looks.back() + (looks.back() + 1) / 2));
+  return looks;
+}
 
 std::vector<std::string> runs_of_name(Store& store, const std::string& name) {
   auto ids = ids_of(store,

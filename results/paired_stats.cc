@@ -56,14 +56,6 @@ double resampled_difference(std::span<const PairedUnit> units, const RandomStrea
   }
 }
 
-// The one-sided p of "the true value is at most `bound`".
-double p_not_above(const MeanEstimate& estimate, double bound) {
-  const double excess = estimate.value - bound;
-  if (*estimate.std_error == 0)
-    return excess > 0 ? 0.0 : 1.0;
-  return student_t_cdf(-excess / *estimate.std_error, static_cast<double>(estimate.degrees));
-}
-
 }  // namespace
 
 PairedDifference paired_difference(std::span<const PairedUnit> units) {
@@ -98,15 +90,6 @@ std::optional<double> t_test_p(const MeanEstimate& difference) {
     return difference.value == 0 ? 1.0 : 0.0;
   const double t = std::abs(difference.value) / *difference.std_error;
   return 2 * student_t_cdf(-t, static_cast<double>(difference.degrees));
-}
-
-std::optional<double> equivalence_p(const MeanEstimate& difference, double margin) {
-  check_margin(margin);
-  if (!difference.std_error)
-    return std::nullopt;
-  MeanEstimate mirrored = difference;
-  mirrored.value = -difference.value;
-  return std::max(p_not_above(difference, -margin), p_not_above(mirrored, -margin));
 }
 
 Interval paired_bootstrap(std::span<const PairedUnit> units, std::int64_t draws, std::uint64_t seed,

@@ -35,11 +35,6 @@ PairedDifference paired_difference(std::span<const PairedUnit> units);
 // every unit, 0 where it is the same, not 0, in every one. Absent for fewer than two units.
 std::optional<double> t_test_p(const MeanEstimate& difference);
 
-// p of "|difference| is at least `margin`": the larger of the two one-sided t tests (TOST). margin
-// > 0 (ConfigError). Absent for fewer than two units. Source: Schuirmann, J. Pharmacokin. Biopharm.
-// 15 (1987) 657.
-std::optional<double> equivalence_p(const MeanEstimate& difference, double margin);
-
 // Percentile interval of b - a by resampling units with replacement; draws come from (seed,
 // Purpose::kBootstrap, draw). The same at any thread count. Throws ConfigError like
 // paired_difference, and for fewer than two units or draws < 1.

@@ -66,7 +66,7 @@ int compare_command(const Arguments& args) {
   const CompareOptions compare = compare_options(*options);
   const auto store_a = open_store_read_only(*options);
   const auto other =
-      options->has("db-b") ? Store::open_read_only(options->get("db-b", "")) : nullptr;
+      options->has("db-b") ? open_store_read_only(options->get("db-b", "")) : nullptr;
   Store& store_b = other == nullptr ? *store_a : *other;
   const StoredRun a{store_a.get(), named_run(*store_a, options->positionals[0])};
   const StoredRun b{&store_b, named_run(store_b, options->positionals[1])};

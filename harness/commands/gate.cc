@@ -3,20 +3,16 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
-
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
 #include "harness/base/text.h"
+#include "harness/commands/child_program.h"
 #include "harness/commands/command.h"
 #include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
@@ -31,10 +27,20 @@ constexpr const char* kText =
     "Markdown for a pull\n"
     "request and keeps the verdicts in table gate. Exit code 0: passed; 3: worse; 4: undecided; "
     "5: no baseline, or\n"
-    "something was not measured. results/GATE.md shows how a project adopts it.\n\n"
+    "something was not measured. With --rounds both programs are measured in turn first, and on "
+    "while a speed is undecided,\n"
+    "up to --max-rounds. results/GATE.md shows how a project adopts it.\n\n"
     "  dlmbench tag main && dlmbench gate --base main\n"
     "  dlmbench gate gate.toml --base 8a31c02 --base-db main.db >> \"$GITHUB_STEP_SUMMARY\"\n"
-    "  dlmbench gate gate.toml --rounds 5 --suite speed.toml --base-program ./main/dlmbench";
+    "  dlmbench gate gate.toml --rounds 8 --suite speed.toml --base-program ./main/dlmbench";
+
+std::int64_t whole_number(const ParsedOptions& options, const char* name, std::int64_t fallback) {
+  const std::string text = options.get(name, fmt::format("{}", fallback));
+  const auto number = parse_int(text);
+  if (!number || *number < 0 || *number > 1000)
+    throw ConfigError(name, text, "0 to 1000");
+  return *number;
+}
 
 GateSpec gate_spec(const ParsedOptions& options) {
   GateSpec spec;
@@ -52,86 +58,95 @@ GateSpec gate_spec(const ParsedOptions& options) {
     spec.margins[text.substr(0, equals)] = parse_margin("margin", text.substr(equals + 1));
   }
   for (const std::string& metric : spec.metrics) (void)better_direction(metric);
+  spec.max_rounds = whole_number(options, "max-rounds", spec.max_rounds);
   return spec;
 }
 
-std::string this_program() {
-  return std::filesystem::read_symlink("/proc/self/exe").string();
-}
+// What a gate measures itself: one suite by two programs, each into its own store.
+struct Rounds {
+  std::string suite;
+  std::array<std::pair<std::string, std::string>, 2> sides;  // base, new: program and store
+};
 
-// Runs a program to its end. Its tables are dropped: the store has them, and the gate's verdict
-// comes last.
-void run_to_end(const std::vector<std::string>& command) {
-  std::vector<char*> arguments;
-  for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t child = 0;
-  const int failed =
-      ::posix_spawn(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0)
-    throw DataError(command[0], -1, "a program that can be run", std::strerror(failed));
-  int status = 0;
-  if (::waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    throw DataError(command[0], -1, "a run of the suite that succeeds",
-                    fmt::format("wait status {}", status));
-}
-
-// The suite by both programs in turn, base first in even rounds: what drifts hits both alike.
-void measure_interleaved(const ParsedOptions& options, const std::string& base_db,
-                         std::int64_t rounds) {
-  for (const char* needed : {"suite", "base-program"}) {
+Rounds rounds_of(const ParsedOptions& options, const std::string& base_db) {
+  for (const char* needed : {"suite", "base-program", "base-db"}) {
     if (!options.has(needed))
       throw ConfigError(needed, "", "is needed with --rounds");
   }
-  const std::array<std::pair<std::string, std::string>, 2> sides = {
-      std::pair{options.get("base-program", ""), base_db},
-      std::pair{options.get("new-program", this_program()), store_path(options)}};
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (std::size_t turn = 0; turn < 2; ++turn) {
-      const auto& [program, db] = sides[(static_cast<std::size_t>(round) + turn) % 2];
-      log_info("round {} of {}: {}", round + 1, rounds, program);
-      run_to_end({program, "run", options.get("suite", ""), "--fresh", "--quiet", "--db", db});
-    }
+  std::error_code ignored;
+  if (base_db == store_path(options) ||
+      std::filesystem::equivalent(base_db, store_path(options), ignored))
+    throw ConfigError("base-db", base_db, "must be another store than --db with --rounds");
+  return {options.get("suite", ""),
+          {std::pair{options.get("base-program", ""), base_db},
+           std::pair{options.get("new-program", this_program()), store_path(options)}}};
+}
+
+// The suite by both programs, base first in even rounds: what drifts hits both alike.
+void measure_round(const Rounds& rounds, std::int64_t round) {
+  for (std::size_t turn = 0; turn < 2; ++turn) {
+    const auto& [program, db] = rounds.sides[(static_cast<std::size_t>(round) + turn) % 2];
+    log_info("round {}: {}", round + 1, program);
+    const int code = run_to_end({program, "run", rounds.suite, "--fresh", "--quiet", "--db", db});
+    if (code != 0)
+      throw DataError(program, -1, "a run of the suite that succeeds",
+                      fmt::format("exit code {}", code));
   }
 }
 
-std::int64_t rounds_of(const ParsedOptions& options) {
-  const auto rounds = parse_int(options.get("rounds", "0"));
-  if (!rounds || *rounds < 0 || *rounds > 1000)
-    throw ConfigError("rounds", options.get("rounds", ""), "0 to 1000");
-  return *rounds;
+std::string latest_run(const std::string& db) {
+  if (!std::filesystem::exists(db))
+    return "";
+  const Table latest = open_store_read_only(db)->query("SELECT coalesce(max(run_id),'') FROM run");
+  return std::get<std::string>(latest.rows.at(0).at(0).value);
 }
 
 // Without --base after a measurement the baseline is what the base program has just measured.
-void tag_measured_baseline(GateSpec& spec, const std::string& base_db) {
-  if (!spec.baseline.empty())
+void tag_measured_baseline(GateSpec& spec, const std::string& base_db,
+                           const std::string& begun_after) {
+  constexpr const char* kTag = "interleaved";
+  if (!spec.baseline.empty() && spec.baseline != kTag)
     return;
   const auto store = Store::open(base_db, {});
   RunFilter filter;
   filter.status = "done";
-  spec.baseline = "interleaved";
-  store->set_tag(spec.baseline, select_runs(*store, filter));
+  std::vector<std::string> measured = select_runs(*store, filter);
+  std::erase_if(measured, [&](const std::string& run) { return run <= begun_after; });
+  spec.baseline = kTag;
+  store->set_tag(spec.baseline, measured);
 }
 
-int conclude(const GateSpec& spec, const ParsedOptions& options, const std::string& base_db) {
-  if (spec.baseline.empty()) {
-    log_warning("gate: no baseline: --base TAG, COMMIT or RUN, or `baseline` in the gate file");
-    return kExitNothing;
-  }
+GateResult judged(const GateSpec& spec, const ParsedOptions& options, const std::string& base_db,
+                  const GateRuns& runs) {
+  const auto fresh = open_store_read_only(options);
+  const auto other = base_db.empty() ? nullptr : open_store_read_only(base_db);
+  return run_gate(other == nullptr ? *fresh : *other, *fresh, spec, runs);
+}
+
+GateResult measured_and_judged(GateSpec& spec, const ParsedOptions& options,
+                               const std::string& base_db, std::int64_t first) {
+  const Rounds rounds = rounds_of(options, base_db);
+  const std::vector<std::int64_t> looks = rounds_to_look_at(first, spec.max_rounds);
+  const GateRuns runs{options.get("new", ""), latest_run(base_db), latest_run(store_path(options)),
+                      std::ssize(looks)};
   GateResult result;
-  {
-    const auto fresh = open_store_read_only(options);
-    const auto other = base_db.empty() ? nullptr : Store::open_read_only(base_db);
-    result = run_gate(other == nullptr ? *fresh : *other, *fresh, spec, options.get("new", ""));
-    if (result.pairs.empty()) {
-      log_warning(fmt::format("gate: nothing in {} is tagged, built from or named '{}'",
-                              other == nullptr ? fresh->path() : base_db, spec.baseline));
-      return kExitNothing;
-    }
+  std::int64_t measured = 0;
+  for (const std::int64_t look : looks) {
+    for (; measured < look; ++measured) measure_round(rounds, measured);
+    tag_measured_baseline(spec, base_db, runs.begun_after_base);
+    result = judged(spec, options, base_db, runs);
+    if (!needs_more_rounds(result))
+      break;
+    log_info("speed is undecided after {} rounds of at most {}", measured, looks.back());
+  }
+  return result;
+}
+
+int conclude(const GateResult& result, const ParsedOptions& options, const std::string& base_db) {
+  if (result.pairs.empty()) {
+    log_warning(fmt::format("gate: nothing in {} is tagged, built from or named '{}'",
+                            base_db.empty() ? store_path(options) : base_db, result.baseline));
+    return kExitNothing;
   }
   fmt::print("{}", gate_markdown(result));
   if (!options.has("dry-run")) {
@@ -151,7 +166,8 @@ int gate_command(const Arguments& args) {
       .value("new", "the runs to judge: a tag, a git commit or a run (default: the latest)")
       .value("metric", "only these, separated by commas")
       .value("margin", "METRIC=NUMBER or METRIC=PERCENT%, on top of the file's")
-      .value("rounds", "measure --suite so often with both programs in turn first")
+      .value("rounds", "measure --suite with both programs in turn first, at least so often")
+      .value("max-rounds", "and at most so often while a speed is undecided (default 40)")
       .value("suite", "what --rounds measures")
       .value("base-program", "the baseline's dlmbench for --rounds; its runs go to --base-db")
       .value("new-program", "the dlmbench to judge (default: this one)")
@@ -162,14 +178,16 @@ int gate_command(const Arguments& args) {
     return kExitOk;
   check_output_format(*options);
   GateSpec spec = gate_spec(*options);
-  std::string base_db = options->get("base-db", "");
-  if (const std::int64_t rounds = rounds_of(*options); rounds > 0) {
-    if (base_db.empty())
-      throw ConfigError("base-db", "", "is needed with --rounds: the baseline's runs go there");
-    measure_interleaved(*options, base_db, rounds);
-    tag_measured_baseline(spec, base_db);
+  const std::string base_db = options->get("base-db", "");
+  const std::int64_t first = whole_number(*options, "rounds", 0);
+  if (first > 0)
+    return conclude(measured_and_judged(spec, *options, base_db, first), *options, base_db);
+  if (spec.baseline.empty()) {
+    log_warning("gate: no baseline: --base TAG, COMMIT or RUN, or `baseline` in the gate file");
+    return kExitNothing;
   }
-  return conclude(spec, *options, base_db);
+  const GateRuns runs{options->get("new", "")};
+  return conclude(judged(spec, *options, base_db, runs), *options, base_db);
 }
 
 int tag_command(const Arguments& args) {

@@ -31,7 +31,7 @@ int merge_command(const Arguments& args) {
     throw ConfigError("merge", "",
                       "names the stores to bring in: dlmbench merge A.db B.db --db ALL.db");
   for (const std::string& source : options->positionals)
-    Store::open_read_only(source);  // refuses a bad one before anything is written
+    open_store_read_only(source);  // refuses a bad one before anything is written
   open_store(*options);
   Database target(store_path(*options), Database::Mode::kReadWrite, std::chrono::seconds(30));
   target.execute("PRAGMA foreign_keys=ON; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536");

@@ -40,25 +40,31 @@ std::string store_path(const ParsedOptions& options) {
   return options.get("db", "results.db");
 }
 
-std::unique_ptr<Store> open_store(const ParsedOptions& options) {
+std::unique_ptr<Store> open_store(const std::string& path) {
   StoreOptions store_options;
   store_options.settings = run_fields().keys();
-  return Store::open(store_path(options), store_options);
+  return Store::open(path, store_options);
 }
 
-// A store that an older program wrote is brought up to date before it is read; where that cannot
-// be, opening it says why.
-std::unique_ptr<Store> open_store_read_only(const ParsedOptions& options) {
-  const std::string path = store_path(options);
+std::unique_ptr<Store> open_store(const ParsedOptions& options) {
+  return open_store(store_path(options));
+}
+
+// Where an older store cannot be brought up to date, opening it says why.
+std::unique_ptr<Store> open_store_read_only(const std::string& path) {
   try {
     return Store::open_read_only(path);
   } catch (const DataError&) {
     if (!is_older_store(path))
       throw;
   }
-  open_store(options);
+  open_store(path);
   log_info("{} was of an older version and is brought up to date", path);
   return Store::open_read_only(path);
+}
+
+std::unique_ptr<Store> open_store_read_only(const ParsedOptions& options) {
+  return open_store_read_only(store_path(options));
 }
 
 }  // namespace dlm

@@ -17,9 +17,12 @@ void check_output_format(const ParsedOptions& options);
 std::string store_path(const ParsedOptions& options);
 
 // For writing; made where it does not exist.
+std::unique_ptr<Store> open_store(const std::string& path);
 std::unique_ptr<Store> open_store(const ParsedOptions& options);
 
-// For reading only; ConfigError or DataError where there is none.
+// For reading only; one that an older program wrote is brought up to date first. ConfigError or
+// DataError where there is none.
+std::unique_ptr<Store> open_store_read_only(const std::string& path);
 std::unique_ptr<Store> open_store_read_only(const ParsedOptions& options);
 
 }  // namespace dlm

@@ -1,14 +1,18 @@
 // compare, gate, merge, plot, report and repro as a user types them.
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "harness/base/file.h"
+#include "results/sqlite.h"
 #include "tests/support/data.h"
 #include "tests/support/process.h"
 #include "tests/support/tiny_model.h"
@@ -113,6 +117,71 @@ TEST_F(Evidence, CompareMergePlotReportAndReproOfStoredRuns) {
   EXPECT_EQ(dlmbench({"plot", "history", "--to", folder_.file("h.svg"), "--db", all}).code, 0);
   EXPECT_TRUE(file_exists(folder_.file("h.gp")));
   EXPECT_EQ(dlmbench({"export", "--what", "latex", "--db", all}).code, 0);
+}
+
+// A store as version 3 wrote it, and what another program would take for a newer one.
+void write_old_store(const std::string& path) {
+  std::ifstream file(DLM_STORES "/v3.sql");
+  const std::string sql((std::istreambuf_iterator<char>(file)), {});
+  Database(path, Database::Mode::kCreate, std::chrono::seconds(1)).execute(sql);
+}
+
+TEST_F(Evidence, OlderStoresAreBroughtUpToDateWhereverTheyAreRead) {
+  const auto old = [this](const char* name) {
+    write_old_store(folder_.file(name));
+    return folder_.file(name);
+  };
+  const std::string a = old("a.db");
+  const std::string run = ids(a).at(1);  // likelihoods
+  EXPECT_EQ(
+      dlmbench({"compare", run, run, "--metric", "nll", "--db", a, "--db-b", old("b.db")}).code, 0);
+  // A run is not its own counterpart, so there is nothing to judge, but the store is read.
+  const ProcessResult gate = dlmbench({"gate", "--base", run, "--db", a, "--base-db", old("c.db")});
+  EXPECT_EQ(gate.code, 5) << gate.out << gate.err;
+  EXPECT_NE(gate.err.find("c.db was of an older version"), std::string::npos) << gate.err;
+  EXPECT_EQ(dlmbench({"merge", old("d.db"), "--db", folder_.file("all.db")}).code, 0);
+  EXPECT_EQ(ids(folder_.file("all.db")), ids(a));
+  const std::string newer = old("newer.db");
+  Database(newer, Database::Mode::kReadWrite, std::chrono::seconds(1))
+      .execute("PRAGMA user_version=999");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"compare", run, run, "--db", a, "--db-b", newer},
+        {"gate", "--base", run, "--db", a, "--base-db", newer},
+        {"merge", newer, "--db", folder_.file("all.db")},
+        {"list", "--db", newer}}) {
+    const ProcessResult refused = dlmbench(command);
+    EXPECT_EQ(refused.code, 1) << command[0];
+    EXPECT_NE(refused.err.find("newer dlmbench"), std::string::npos) << refused.err;
+    EXPECT_EQ(std::count(refused.err.begin(), refused.err.end(), '\n'), 1) << refused.err;
+  }
+}
+
+TEST_F(Evidence, ReproMeasuresTheCellsThatWereNotRun) {
+  const auto paper = [](const std::string& claim) {
+    return "[[table]]\nid = \"1\"\nmetric = \"nll\"\ncolumns = [\"NLL\"]\n"
+           "tolerance = { class = \"exact\" }\nneeds = [\"nothing\"]\n"
+           "run = \"dlmbench run --model exact:markov?v=4&seed=1 --task "
+           "draws:markov?v=4&seed=1&documents=50&length=8\"\n[table.rows]\n"
+           "\"r\" = [\"" +
+           claim +
+           "\"]\n[table.models]\n\"r\" = "
+           "\"exact:markov?v=4&seed=1&concentration=1\"\n[table.tasks]\n\"r\" = "
+           "\"draws:markov?v=4&seed=1&concentration=1&length=8&documents=50\"\n";
+  };
+  const std::string path = folder_.file("p.toml");
+  write_file_atomically(path, paper("9.999"));
+  const std::vector<std::string> run = {"repro", path, "--run", "--db", db_};
+  const ProcessResult off = dlmbench(run);
+  EXPECT_EQ(off.code, 3) << off.out << off.err;
+  write_file_atomically(path, paper(fmt::format("{:.4f}", nll(db_))));
+  const ProcessResult holds = dlmbench({"repro", path, "--db", db_});
+  EXPECT_EQ(holds.code, 0) << holds.out << holds.err;
+  dlmbench(run);
+  EXPECT_EQ(ids(db_).size(), 1U);  // what was run is not run again
+  std::string broken = paper("1.0");
+  broken.replace(broken.find("--model exact:markov"), 20, "--model exact:nosuch");
+  write_file_atomically(path, broken);
+  EXPECT_EQ(dlmbench({"repro", path, "--run", "--db", folder_.file("new.db")}).code, 2);
 }
 
 TEST_F(Evidence, BadInputIsOneLineAndChangesNothing) {

@@ -1,8 +1,13 @@
 #include "results/gate.h"
 
+#include <chrono>
+#include <cmath>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "harness/base/error.h"
+#include "results/compare_measures.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
 
@@ -37,7 +42,7 @@ std::string add(EvidenceStore& evidence, const std::string& commit,
 
 GateResult gate(EvidenceStore& evidence, const std::string& base, GateSpec spec = {}) {
   spec.baseline = base;
-  return run_gate(evidence.store(), evidence.store(), spec, "");
+  return run_gate(evidence.store(), evidence.store(), spec, {});
 }
 
 TEST(Gate, UnchangedBuildPassesTenTimesInARow) {
@@ -68,6 +73,104 @@ TEST(Gate, AChangedWeightAndASlowedLoopAreCaught) {
     EXPECT_EQ(one.verdict, one.metric == "tokens_per_second" ? Verdict::kWorse : Verdict::kSame)
         << one.metric;
   }
+}
+
+TEST(Gate, LooksMoreRarelyWhileRoundsAreAdded) {
+  using Rounds = std::vector<std::int64_t>;
+  EXPECT_EQ(rounds_to_look_at(8, 40), (Rounds{8, 12, 18, 27, 40}));
+  EXPECT_EQ(rounds_to_look_at(5, 40), (Rounds{8, 12, 18, 27, 40}));
+  EXPECT_EQ(rounds_to_look_at(5, 5), (Rounds{5}));
+  EXPECT_EQ(rounds_to_look_at(5, 6), (Rounds{6}));
+  EXPECT_EQ(rounds_to_look_at(20, 31), (Rounds{20, 30, 31}));
+  EXPECT_THROW(rounds_to_look_at(9, 8), ConfigError);
+  EXPECT_THROW(rounds_to_look_at(0, 8), ConfigError);
+}
+
+TEST(Gate, RunsNextToEachOtherInTimeArePairs) {
+  using Pairs = std::vector<std::pair<std::size_t, std::size_t>>;
+  const auto pairs = [](std::vector<std::string> a, std::vector<std::string> b) {
+    return neighbours_in_time(a, b);
+  };
+  EXPECT_EQ(pairs({"1", "4", "5"}, {"2", "3", "6"}), (Pairs{{0, 0}, {1, 1}, {2, 2}}));
+  EXPECT_EQ(pairs({"1", "2", "3"}, {"4", "5"}), (Pairs{{2, 0}}));
+  EXPECT_EQ(pairs({"4", "5"}, {"1", "2", "3", "6"}), (Pairs{{0, 2}, {1, 3}}));
+  EXPECT_TRUE(pairs({}, {"1"}).empty());
+}
+
+// Both become four times slower while they are measured: pairs do not see it, two samples would.
+TEST(Gate, DriftCancelsInPairsOfRunsMeasuredInTurn) {
+  EvidenceStore base, fresh;
+  std::vector<std::string> base_runs;
+  for (int round = 0; round < 8; ++round) {
+    const double drift = std::exp2(0.25 * round);
+    for (int turn = 0; turn < 2; ++turn) {
+      const bool is_base = (round + turn) % 2 == 0;
+      const std::string run =
+          add(is_base ? base : fresh, is_base ? "aaaaaaaa" : "bbbbbbbb",
+              times(drift * (is_base ? 1 : 1.05) * (1 + 0.004 * noise(2 * round + turn, 36))));
+      if (is_base)
+        base_runs.push_back(run);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // ids sort by millisecond
+    }
+  }
+  GateSpec spec;
+  spec.baseline = "aaaaaaaa";
+  const GateResult worse = run_gate(base.store(), fresh.store(), spec, {});
+  EXPECT_EQ(worse.exit_code, 3) << gate_markdown(worse);
+  EXPECT_EQ(worse.pairs.at(0).result.comparisons.back().pairing, kPairsOfRuns);
+  EXPECT_NEAR(worse.pairs.at(0).result.comparisons.back().difference, 1 / 1.05 - 1, 0.005);
+  spec.margins["tokens_per_second"] = {0.08, true};
+  EXPECT_EQ(run_gate(base.store(), fresh.store(), spec, {}).exit_code, 0);
+  // Of five looks each alone must be surer: eight pairs do not suffice to call it worse.
+  spec.margins.clear();
+  GateRuns runs;
+  runs.looks = 5;
+  const GateResult first_look = run_gate(base.store(), fresh.store(), spec, runs);
+  EXPECT_EQ(first_look.exit_code, 4);
+  EXPECT_TRUE(needs_more_rounds(first_look));
+  // Runs from before the gate began do not count.
+  runs = {};
+  runs.begun_after_base = base_runs.at(3);
+  const GateResult fewer = run_gate(base.store(), fresh.store(), spec, runs);
+  EXPECT_EQ(fewer.pairs.at(0).result.comparisons.back().pairing, kRepeatedRuns);
+}
+
+// In every run another tenth of the documents takes eleven times as long, so the run twice; what a
+// change slows down is slow in every run.
+TEST(Gate, WhatDisturbsOneRunIsCutAndWhatSlowsSomeDocumentsIsNot) {
+  EvidenceStore evidence;
+  const auto disturbed = [](int run, std::int64_t slow_documents) {
+    return [=](std::int64_t i, ExampleRow& row) {
+      row.wall_ns += run * 100;
+      if (i % 10 == run % 4)
+        row.wall_ns *= 11;
+      if (i < slow_documents)
+        row.wall_ns *= 5;
+    };
+  };
+  for (int run = 0; run < 5; ++run) add(evidence, "aaaaaaaa", disturbed(run, 0));
+  for (int run = 0; run < 5; ++run) add(evidence, "bbbbbbbb", disturbed(run, 0));
+  const GateResult same = gate(evidence, "aaaaaaaa");
+  EXPECT_EQ(same.exit_code, 0) << gate_markdown(same);
+  EXPECT_CONTAINS(gate_markdown(same), "% of times cut to twice their document's median");
+  for (int run = 0; run < 5; ++run) add(evidence, "cccccccc", disturbed(run, 3));
+  const GateResult slower = gate(evidence, "aaaaaaaa");
+  EXPECT_EQ(slower.exit_code, 3) << gate_markdown(slower);
+  EXPECT_NEAR(slower.pairs.at(0).result.comparisons.back().difference, 1 / 1.12 - 1, 0.02);
+}
+
+TEST(Gate, BetterThanAnyMarginPassesWithoutKnowingByHowMuch) {
+  EvidenceStore evidence;
+  add(evidence, "aaaaaaaa", as_is);
+  add(evidence, "bbbbbbbb",
+      [](std::int64_t i, ExampleRow& row) { row.nll -= 50 * (0.0015 + 0.022 * noise(i, 37)); });
+  GateSpec spec;
+  spec.metrics = {"nll"};
+  const GateResult result = gate(evidence, "aaaaaaaa", spec);
+  const Comparison& nll = result.pairs.at(0).result.comparisons.at(0);
+  EXPECT_LT(nll.inner.value().low, -nll.margin);
+  EXPECT_EQ(result.exit_code, 0) << gate_markdown(result);
+  EXPECT_CONTAINS(gate_markdown(result), "not worse by more than the margin");
 }
 
 TEST(Gate, WithoutAFloorSpeedIsUndecidedNotWorse) {
@@ -156,6 +259,7 @@ TEST(Gate, FileIsCheckedKeyByKey) {
   EXPECT_CONTAINS(error("[margin]\nnll = -1"), "above 0");
   EXPECT_CONTAINS(error("baseline = "), "line 1");
   EXPECT_CONTAINS(error("metrics = [1]"), "names of metrics");
+  EXPECT_CONTAINS(error("max_rounds = 'many'"), "max_rounds");
 }
 
 // 200 unchanged builds with measured noise in every metric: at most 5 % may be stopped.
@@ -177,7 +281,7 @@ TEST(GateSlow, UnchangedNoisyBuildsAreStoppedInAtMostFivePercent) {
     const auto old_run = evidence.add(build("aaaaaaaa"), 60, noisy(2 * i + 100), Restart::kFresh);
     const auto new_run = evidence.add(build("bbbbbbbb"), 60, noisy(2 * i + 101), Restart::kFresh);
     spec.baseline = old_run;
-    worse += run_gate(evidence.store(), evidence.store(), spec, new_run).exit_code == 3 ? 1 : 0;
+    worse += run_gate(evidence.store(), evidence.store(), spec, {new_run}).exit_code == 3 ? 1 : 0;
   }
   EXPECT_LE(worse, kBuilds / 20);
 }
