@@ -293,8 +293,7 @@ AdjustUnroll AdjustTraining::make_unroll(std::span<const WindowText> windows) co
 
 // Of the rows of a target with loss: whether the trajectory reveals it next.
 std::vector<char> next_rows(std::span<const WindowText> windows, std::span<const char> flags,
-                            std::pair<std::int64_t, std::int64_t> pass_and_block) {
-  const auto& [pass, block_size] = pass_and_block;
+                            std::int64_t pass, std::int64_t block_size) {
   std::vector<char> out;
   for (std::size_t w = 0; w < windows.size(); ++w) {
     if (flags[w] == 0)
@@ -317,7 +316,7 @@ void AdjustTraining::add_quality(std::span<const WindowText> windows,
     std::vector<char> flags;
     for (const WindowText& one : windows) flags.push_back(one.window.passes >= pass ? 1 : 0);
     unroll.targets.push_back(teacher_->target(pass, flags));
-    next.push_back(next_rows(windows, flags, {pass, block_size_}));
+    next.push_back(next_rows(windows, flags, pass, block_size_));
     for (const char flag : flags) windows_of_pass[static_cast<std::size_t>(pass) - 1] += flag;
   }
   const auto found = unroll_divergences(unroll, parameters_.values());

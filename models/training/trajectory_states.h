@@ -26,8 +26,6 @@ class TrajectoryStates final : public StateSource {
   // gives does not depend on what was asked for before.
   WindowStates states(const WindowText& of, std::int64_t reveals) override;
 
-  std::int64_t trajectories() const { return std::ssize(kept_); }
-
  private:
   static constexpr std::int64_t kRows = 16;
 
