@@ -14,6 +14,7 @@
 #include "models/training/adjust_trainable.h"
 #include "models/training/training_folder.h"
 #include "models/training/trajectories.h"
+#include "models/training/trajectory_states.h"
 
 namespace dlm {
 namespace {
@@ -34,6 +35,7 @@ AdjustTrainingSpec layer_spec(const TrainRecipe& recipe, const std::string& base
   spec.inner = recipe.adjust.inner;
   spec.depth = recipe.adjust.depth;
   spec.loss = parse_adjust_loss(recipe.adjust.loss);
+  spec.next_share = recipe.adjust.next_share;
   spec.seed = recipe.seed;
   if (!recipe.fine_tune_from.empty())
     spec.initial_weights = resolve_data_path(recipe.fine_tune_from);
@@ -114,14 +116,36 @@ std::vector<TrainingPoint> quality_points(const std::vector<AdjustPassQuality>& 
     add("naive_kl", one.naive_nats, mean.naive_nats);
     add("agreement", one.agreement, mean.agreement);
     add("naive_agreement", one.naive_agreement, mean.naive_agreement);
-    log_info("pass {}: KL {:.4f} nats/token, of marginals {:.4f}; top-1 agreement {:.3f}, {:.3f}",
-             i + 1, one.nats, one.naive_nats, one.agreement, one.naive_agreement);
+    add("next_kl", one.next_nats, mean.next_nats);
+    add("naive_next_kl", one.naive_next_nats, mean.naive_next_nats);
+    log_info(
+        "pass {}: KL {:.4f} nats/token, of marginals {:.4f}; at the next reveal {:.4f}, {:.4f}; "
+        "top-1 agreement {:.3f}, {:.3f}",
+        i + 1, one.nats, one.naive_nats, one.next_nats, one.naive_next_nats, one.agreement,
+        one.naive_agreement);
   }
   points.push_back({0, "validation_kl", mean.nats});
   points.push_back({0, "validation_naive_kl", mean.naive_nats});
   points.push_back({0, "validation_agreement", mean.agreement});
   points.push_back({0, "validation_naive_agreement", mean.naive_agreement});
+  points.push_back({0, "validation_next_kl", mean.next_nats});
+  points.push_back({0, "validation_naive_next_kl", mean.naive_next_nats});
   return points;
+}
+
+bool states_fit(const TrainRecipe& recipe, const BlockDenoiser& base,
+                const AdjustTrainingSpec& spec) {
+  if (recipe.adjust.states_mib == 0)
+    return false;
+  const double mib =
+      trajectory_states_bytes(base, {recipe.adjust.trajectories, spec.length, spec.prompt_tokens,
+                                     adjust_block_size(base, spec)}) /
+      (1 << 20);
+  const bool fit = mib <= static_cast<double>(recipe.adjust.states_mib);
+  log_info("{}: the base's states of all trajectories take {:.0f} MiB of {} and {}", recipe.name,
+           mib, recipe.adjust.states_mib,
+           fit ? "are kept" : "are not kept: every window runs the base");
+  return fit;
 }
 
 }  // namespace
@@ -131,7 +155,8 @@ Training make_adjust_training(const TrainRecipe& recipe, const std::string& out)
   const std::string folder = resolve_data_path(recipe.adjust.base);
   const std::string sha256 = Checkpoint::open(folder).weights_sha256();
   std::shared_ptr<const BlockDenoiser> base = load_denoiser(folder, {});
-  const AdjustTrainingSpec spec = layer_spec(recipe, sha256);
+  AdjustTrainingSpec spec = layer_spec(recipe, sha256);
+  spec.keeps_states = states_fit(recipe, *base, spec);
   Training made;
   auto network = make_adjust_trainable(*base, spec);  // refuses bad settings before the long part
   TrainingData& data = made.data;
@@ -150,6 +175,7 @@ Training make_adjust_training(const TrainRecipe& recipe, const std::string& out)
   data.validate = [base, spec, validation](const std::string& published) {
     AdjustTrainingSpec of = spec;
     of.initial_weights = published;
+    of.keeps_states = false;
     return quality_points(make_adjust_trainable(*base, of)->validate(validation));
   };
   made.network = std::move(network);

@@ -68,6 +68,11 @@ AdjustTeacher::AdjustTeacher(const BlockDenoiser& base, std::int64_t length,
   decoder_ = base.new_decoder(options);
 }
 
+void AdjustTeacher::read_states_from(StateSource& source, const AdjustBase& base) {
+  source_ = &source;
+  head_of_ = &base;
+}
+
 void AdjustTeacher::begin(std::span<const WindowText> windows) {
   DLM_CHECK(std::ssize(windows) <= decoder_->rows(), "{} windows of at most {}", windows.size(),
             decoder_->rows());
@@ -120,14 +125,38 @@ std::span<float> AdjustTeacher::step(std::int64_t reveals, std::span<const char>
   return steps.empty() ? std::span<float>() : decoder_->step(steps);
 }
 
+// The same from states that are there: (M, V) f32, with the network's logits up to rounding.
+at::Tensor AdjustTeacher::head_logits(std::int64_t reveals, std::span<const char> flags) {
+  parts_.assign(windows_.size(), {});
+  std::vector<at::Tensor> rows;
+  for (std::size_t w = 0; w < windows_.size(); ++w) {
+    if (flags[w] == 0)
+      continue;
+    const WindowText& of = windows_[w];
+    const WindowStates found = source_->states(of, reveals);
+    std::vector<std::int64_t> places = parts_[w].wanted = of.hidden(reveals, block_size_);
+    for (std::int64_t& place : places) place += of.window.begin - found.first;
+    rows.push_back(found.states.index_select(0, tensor_of(places)));
+  }
+  return rows.empty()
+             ? at::empty({0, base_.info().vocab_size}, at::kFloat)
+             : product(at::cat(rows, 0), head_of_->head.weight, head_of_->head.bias).contiguous();
+}
+
 at::Tensor AdjustTeacher::states() {
-  const std::vector<char> all(windows_.size(), 1);
-  step(0, all);
+  if (source_ == nullptr)
+    step(0, std::vector<char>(windows_.size(), 1));
   std::vector<at::Tensor> states;
   for (std::size_t w = 0; w < windows_.size(); ++w) {
-    const RowStates row = decoder_->hidden_source()->hidden(static_cast<std::int64_t>(w));
-    states.push_back(row.states.to(at::kCPU, at::kFloat));
-    firsts_.push_back(row.first);
+    if (source_ != nullptr) {
+      const WindowStates kept = source_->states(windows_[w], 0);
+      states.push_back(kept.states);
+      firsts_.push_back(kept.first);
+    } else {
+      const RowStates row = decoder_->hidden_source()->hidden(static_cast<std::int64_t>(w));
+      states.push_back(row.states.to(at::kCPU, at::kFloat));
+      firsts_.push_back(row.first);
+    }
     DLM_CHECK(states.back().size(0) == states.front().size(0), "windows of {} and {} positions",
               states.front().size(0), states.back().size(0));
   }
@@ -138,7 +167,14 @@ at::Tensor AdjustTeacher::states() {
 AdjustTarget AdjustTeacher::target(std::int64_t reveals, std::span<const char> flags) {
   DLM_CHECK(states_.defined(), "laws of pass {} before the states", reveals);
   const std::int64_t positions = states_.size(0) / std::ssize(windows_);
-  const std::span<float> logits = step(reveals, flags);
+  at::Tensor by_head;  // what `logits` looks at where it is defined
+  std::span<float> logits;
+  if (source_ != nullptr) {
+    by_head = head_logits(reveals, flags);
+    logits = {by_head.mutable_data_ptr<float>(), static_cast<std::size_t>(by_head.numel())};
+  } else {
+    logits = step(reveals, flags);
+  }
   AdjustTarget out;
   std::vector<std::int64_t> ids, rows;
   for (std::size_t w = 0; w < windows_.size(); ++w) {

@@ -33,11 +33,30 @@ struct WindowText {
   std::vector<std::int64_t> hidden(std::int64_t reveals, std::int64_t block_size) const;
 };
 
+// What the base left of a text with some of its tokens hidden.
+struct WindowStates {
+  at::Tensor states;       // (S, D) f32
+  std::int64_t first = 0;  // position of the first of them
+};
+
+// Where a teacher finds states that are there already (trajectory_states.h).
+class StateSource {
+ public:
+  virtual ~StateSource() = default;
+
+  // Of the text after `reveals` reveals of the window.
+  virtual WindowStates states(const WindowText& of, std::int64_t reveals) = 0;
+};
+
 class AdjustTeacher {
  public:
   // Of up to `most` windows at a time. The base must outlive it.
   AdjustTeacher(const BlockDenoiser& base, std::int64_t length, std::int64_t block_size,
                 std::int64_t most);
+
+  // States come from `source` from now on, and laws from them through the head: the network itself
+  // is not run. Both must outlive the teacher.
+  void read_states_from(StateSource& source, const AdjustBase& base);
 
   // Windows to ask about from now on; they must outlive the questions.
   void begin(std::span<const WindowText> windows);
@@ -54,15 +73,21 @@ class AdjustTeacher {
   // must have been asked for before.
   at::Tensor first_logits(const AdjustTarget& of, const AdjustBase& base) const;
 
+  // Position of the first state of window w. states() must have been asked for before.
+  std::int64_t first_position(std::size_t w) const { return firsts_[w]; }
+
  private:
   struct Part {
     std::vector<std::int64_t> block, wanted;
   };
 
   std::span<float> step(std::int64_t reveals, std::span<const char> flags);
+  at::Tensor head_logits(std::int64_t reveals, std::span<const char> flags);
   std::vector<std::int64_t> canvas(const WindowText& of, std::int64_t reveals) const;
 
   const BlockDenoiser& base_;
+  StateSource* source_ = nullptr;
+  const AdjustBase* head_of_ = nullptr;  // where there is a source
   std::int64_t length_, block_size_;
   std::unique_ptr<BlockDecoder> decoder_;
   std::span<const WindowText> windows_;

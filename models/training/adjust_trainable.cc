@@ -14,6 +14,7 @@
 #include "models/hidden_states.h"
 #include "models/training/adjust_teacher.h"
 #include "models/training/adjust_unroll.h"
+#include "models/training/trajectory_states.h"
 #include "models/transformer/inference_scope.h"
 
 namespace dlm {
@@ -53,6 +54,8 @@ void check_spec(const BlockDenoiser& base, const AdjustTrainingSpec& spec) {
   check_range("model.length", spec.length, 2,
               limit > 0 ? limit : std::numeric_limits<std::int64_t>::max());
   check_range("adjust.prompt_tokens", spec.prompt_tokens, 0, spec.length - 2);
+  if (!(spec.next_share >= 0 && spec.next_share <= 1))
+    throw ConfigError("adjust.next_share", fmt::format("{}", spec.next_share), "0 to 1");
   const std::int64_t size = adjust_block_size(base, spec);
   const std::int64_t first = base.sees_whole_text() ? spec.prompt_tokens : 0;
   if (size < 2 || (spec.length - first) % size != 0)
@@ -72,6 +75,8 @@ class AdjustTraining final : public AdjustTrainable {
         angles_(rotary_angles(spec.length, config_.block.shape.head_dim, spec.rope_theta)) {
     if (!spec.initial_weights.empty())
       parameters_.load(spec.initial_weights);
+    if (spec.keeps_states)
+      kept_ = std::make_unique<TrajectoryStates>(base, spec.length, block_size_);
   }
 
   std::span<Parameter> parameters() override { return parameters_.list(); }
@@ -113,7 +118,10 @@ class AdjustTraining final : public AdjustTrainable {
   WindowText drawn_window(std::span<const std::int64_t> row, const RandomStream& stream,
                           bool deepest) const;
   AdjustTeacher& teacher(std::int64_t windows) const;
+  std::vector<double> loss_weights(const WindowText& of, std::int64_t pass) const;
   AdjustUnroll make_unroll(std::span<const WindowText> windows) const;
+  void add_quality(std::span<const WindowText> windows, std::vector<AdjustPassQuality>& sums,
+                   std::vector<double>& windows_of_pass) const;
 
   AdjustUnroll empty_unroll(std::span<const WindowText> windows) const {
     AdjustUnroll unroll = {config_, base_, angles_, std::ssize(windows), {}, {}};
@@ -165,6 +173,7 @@ class AdjustTraining final : public AdjustTrainable {
   AdjustBase base_;
   AdjustParameters parameters_;
   RotaryAngles angles_;
+  std::unique_ptr<TrajectoryStates> kept_;          // where states are kept
   mutable std::unique_ptr<AdjustTeacher> teacher_;  // holds nothing between two batches
   mutable std::int64_t teacher_windows_ = 0;
 };
@@ -172,6 +181,8 @@ class AdjustTraining final : public AdjustTrainable {
 AdjustTeacher& AdjustTraining::teacher(std::int64_t windows) const {
   if (windows > teacher_windows_) {
     teacher_ = std::make_unique<AdjustTeacher>(model_, spec_.length, block_size_, windows);
+    if (kept_)
+      teacher_->read_states_from(*kept_, base_);
     teacher_windows_ = windows;
   }
   return *teacher_;
@@ -244,6 +255,22 @@ std::vector<WindowText> AdjustTraining::drawn_windows(const TrainBatch& batch) c
   return out;
 }
 
+// Of the positions still hidden after `pass` reveals, in order; their sum is 1.
+std::vector<double> AdjustTraining::loss_weights(const WindowText& of, std::int64_t pass) const {
+  const std::vector<std::int64_t> hidden = of.hidden(pass, block_size_);
+  const auto count = static_cast<double>(hidden.size());
+  // Of 1/2, 1/4, .., 2^-count, which is what the positions have in the order of their reveals.
+  const double sum = 1 - std::exp2(-count);
+  std::vector<double> weights;
+  for (const std::int64_t position : hidden) {
+    const std::int64_t rank = of.rank[static_cast<std::size_t>(of.window.begin + position)];
+    const auto later = static_cast<double>(rank - of.window.start - pass);
+    weights.push_back((1 - spec_.next_share) / count +
+                      spec_.next_share * std::exp2(-later - 1) / sum);
+  }
+  return weights;
+}
+
 AdjustUnroll AdjustTraining::make_unroll(std::span<const WindowText> windows) const {
   AdjustUnroll unroll = empty_unroll(windows);
   std::int64_t passes = 0;
@@ -252,8 +279,66 @@ AdjustUnroll AdjustTraining::make_unroll(std::span<const WindowText> windows) co
     std::vector<char> flags;
     for (const WindowText& one : windows) flags.push_back(has_loss(one, pass) ? 1 : 0);
     unroll.targets.push_back(teacher_->target(pass, flags));
+    std::vector<double>& weights = unroll.targets.back().weights;
+    weights.clear();
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      if (flags[w] == 0)
+        continue;
+      const std::vector<double> of = loss_weights(windows[w], pass);
+      weights.insert(weights.end(), of.begin(), of.end());
+    }
   }
   return unroll;
+}
+
+// Of the rows of a target with loss: whether the trajectory reveals it next.
+std::vector<char> next_rows(std::span<const WindowText> windows, std::span<const char> flags,
+                            std::int64_t pass, std::int64_t block_size) {
+  std::vector<char> out;
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    if (flags[w] == 0)
+      continue;
+    const WindowText& of = windows[w];
+    for (const std::int64_t position : of.hidden(pass, block_size)) {
+      const auto at = static_cast<std::size_t>(of.window.begin + position);
+      out.push_back(of.rank[at] == of.window.start + pass ? 1 : 0);
+    }
+  }
+  return out;
+}
+
+void AdjustTraining::add_quality(std::span<const WindowText> windows,
+                                 std::vector<AdjustPassQuality>& sums,
+                                 std::vector<double>& windows_of_pass) const {
+  AdjustUnroll unroll = empty_unroll(windows);
+  std::vector<std::vector<char>> next;
+  for (std::int64_t pass = 1; pass <= spec_.depth; ++pass) {
+    std::vector<char> flags;
+    for (const WindowText& one : windows) flags.push_back(one.window.passes >= pass ? 1 : 0);
+    unroll.targets.push_back(teacher_->target(pass, flags));
+    next.push_back(next_rows(windows, flags, pass, block_size_));
+    for (const char flag : flags) windows_of_pass[static_cast<std::size_t>(pass) - 1] += flag;
+  }
+  const auto found = unroll_divergences(unroll, parameters_.values());
+  for (std::size_t pass = 0; pass < found.size(); ++pass) {
+    const AdjustTarget& target = unroll.targets[pass];
+    const at::Tensor naive = teacher_->first_logits(target, base_);
+    for (std::size_t row = 0; row < found[pass].size(); ++row) {
+      const auto at = static_cast<std::int64_t>(row);
+      const RowDivergence marginal = divergence(
+          {target.laws.const_data_ptr<float>() + at * naive.size(1), target.negative_entropy[row]},
+          {naive.mutable_data_ptr<float>() + at * naive.size(1), naive.size(1), base_.mask_id});
+      AdjustPassQuality& sum = sums[pass];
+      sum.nats += target.weights[row] * found[pass][row].nats;
+      sum.naive_nats += target.weights[row] * marginal.nats;
+      sum.agreement += found[pass][row].same_best ? target.weights[row] : 0;
+      sum.naive_agreement += marginal.same_best ? target.weights[row] : 0;
+      if (next[pass][row] != 0) {
+        sum.next_nats += found[pass][row].nats;
+        sum.naive_next_nats += marginal.nats;
+      }
+    }
+  }
 }
 
 std::vector<AdjustPassQuality> AdjustTraining::validate(
@@ -266,34 +351,12 @@ std::vector<AdjustPassQuality> AdjustTraining::validate(
     for (std::size_t i = first; i < std::min(rows.size(), first + kRowsOfValidation); ++i)
       windows.push_back(
           drawn_window(rows[i], RandomStream(spec_.seed, Purpose::kMaskDraw, i, kHeldOut), true));
-    AdjustUnroll unroll = empty_unroll(windows);
-    for (std::int64_t pass = 1; pass <= spec_.depth; ++pass) {
-      std::vector<char> flags;
-      for (const WindowText& one : windows) flags.push_back(one.window.passes >= pass ? 1 : 0);
-      unroll.targets.push_back(teacher_->target(pass, flags));
-      for (const char flag : flags) windows_of_pass[static_cast<std::size_t>(pass) - 1] += flag;
-    }
-    const auto found = unroll_divergences(unroll, parameters_.values());
-    for (std::size_t pass = 0; pass < found.size(); ++pass) {
-      const AdjustTarget& target = unroll.targets[pass];
-      const at::Tensor naive = teacher_->first_logits(target, base_);
-      for (std::size_t row = 0; row < found[pass].size(); ++row) {
-        const auto at = static_cast<std::int64_t>(row);
-        const RowDivergence marginal = divergence(
-            {target.laws.const_data_ptr<float>() + at * naive.size(1),
-             target.negative_entropy[row]},
-            {naive.mutable_data_ptr<float>() + at * naive.size(1), naive.size(1), base_.mask_id});
-        AdjustPassQuality& sum = sums[pass];
-        sum.nats += target.weights[row] * found[pass][row].nats;
-        sum.naive_nats += target.weights[row] * marginal.nats;
-        sum.agreement += found[pass][row].same_best ? target.weights[row] : 0;
-        sum.naive_agreement += marginal.same_best ? target.weights[row] : 0;
-      }
-    }
+    add_quality(windows, sums, windows_of_pass);
   }
   for (std::size_t pass = 0; pass < sums.size(); ++pass) {
-    for (double* value : {&sums[pass].nats, &sums[pass].naive_nats, &sums[pass].agreement,
-                          &sums[pass].naive_agreement})
+    AdjustPassQuality& sum = sums[pass];
+    for (double* value : {&sum.nats, &sum.naive_nats, &sum.agreement, &sum.naive_agreement,
+                          &sum.next_nats, &sum.naive_next_nats})
       *value /= windows_of_pass[pass];
   }
   while (!sums.empty() && windows_of_pass[sums.size() - 1] == 0) sums.pop_back();

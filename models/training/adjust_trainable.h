@@ -30,6 +30,15 @@ struct AdjustTrainingSpec {
   // depth with weights softmax(2^-i), i from 0. Source: the published training code.
   enum class Loss { kEveryPass, kLastPass } loss = Loss::kEveryPass;
 
+  // Share of a pass's loss that lies on the positions that the trajectory reveals next, half as
+  // much on each as on the one before it: those whose laws a sampler draws from. The rest lies on
+  // all hidden positions alike; 0 is as published.
+  double next_share = 0;
+
+  // Every trajectory is run by the base once, and its states stay in memory
+  // (trajectory_states.h).
+  bool keeps_states = false;
+
   std::uint64_t seed = 1;       // of initial weights and windows
   std::string initial_weights;  // folder of a layer to begin from; empty: at random
 };
@@ -41,6 +50,7 @@ AdjustTrainingSpec::Loss parse_adjust_loss(const std::string& name);  // all, la
 struct AdjustPassQuality {
   double nats = 0, naive_nats = 0;            // KL(base with the tokens in it || .)
   double agreement = 0, naive_agreement = 0;  // share of equal most probable tokens
+  double next_nats = 0, naive_next_nats = 0;  // KL at the position that is revealed next alone
 };
 
 class AdjustTrainable : public Trainable {
@@ -53,8 +63,8 @@ class AdjustTrainable : public Trainable {
 
 // Batches are rows of trajectories (trajectories.h), 2 L - P numbers each; the window of a row, and
 // with kLastPass its number of passes, are drawn by the example's number. A loss "token" is a pass
-// of a window with loss, its value the mean divergence over the positions still hidden; nelbo is
-// NaN.
+// of a window with loss, its value the mean divergence over the positions still hidden, weighted as
+// next_share says; nelbo is NaN.
 //
 // `base` must outlive it. Throws ConfigError for a model without hidden states, and for settings
 // that do not fit; DataError for an initial folder that does not.

@@ -100,6 +100,16 @@ std::vector<Row> adjust_rows() {
        "passes of a window that carry loss: all = every one; last = the last of a drawn number",
        Get<std::string>([](TrainRecipe & r) -> auto& { return r.adjust.loss; }),
        one_of({"all", "last"}), Identity::kPart},
+      {"adjust.next_share", 0,
+       "share of a pass's loss on the positions that the trajectory reveals next, halved from each "
+       "to the following; 0 = all hidden positions alike, as published",
+       Get<double>([](TrainRecipe & r) -> auto& { return r.adjust.next_share; }), range(0, 1),
+       Identity::kPart},
+      {"adjust.states_mib", 0,
+       "memory for the base's states of all trajectories, each then computed once; where they need "
+       "more, and at 0, every window runs the base",
+       Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.states_mib; }),
+       range(0, 1 << 24), Identity::kPart},
       {"adjust.trajectories", 0, "texts of the base, one token a pass, that it is trained on",
        Get<std::int64_t>([](TrainRecipe & r) -> auto& { return r.adjust.trajectories; }),
        range(1, 1e9), Identity::kPart},

@@ -47,6 +47,8 @@ struct RecipeAdjust {
   std::int64_t inner = 0;        // width of the layer's MLP; 0 = the base's
   std::int64_t depth = 3;        // passes of the layer behind one of the base: K - 1
   std::string loss = "all";      // passes of a window that carry loss: all, last
+  double next_share = 0;         // of a pass's loss, on the positions that are revealed next
+  std::int64_t states_mib = 0;   // memory for the base's states of whole trajectories
   std::int64_t trajectories = 1000;
   std::string policy = "entropy";  // which position a pass of the base reveals
   double temperature = 1;

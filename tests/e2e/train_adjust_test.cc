@@ -31,7 +31,7 @@ class TrainAdjust : public ::testing::Test {
         "validate_every = 30\ncheckpoint_every = 5\n"
         "[model]\nlength = 16\n[adjust]\nbase = '" +
             folder_.file("base") +
-            "'\ndepth = 2\ninner = 16\ntrajectories = 320\n"
+            "'\ndepth = 2\ninner = 16\ntrajectories = 320\nnext_share = 0.25\nstates_mib = 64\n"
             "[data]\nsource = 'draws:markov?v=8'\nvalidation_rows = 16\n");
   }
 
@@ -74,8 +74,9 @@ TEST_F(TrainAdjust, AKilledTrainingEndsWithTheSameLayer) {
   for (const char* file : {"/model.safetensors", "/training/trajectories-training.safetensors"})
     EXPECT_EQ(sha256_hex_of_file(killed + file), sha256_hex_of_file(whole + file)) << file;
   EXPECT_EQ(query("select count(*) as n from run"), "n\n1\n");
-  // The trio of both passes and of their mean, at every validation.
-  for (const char* metric : {"kl", "naive_kl", "agreement", "naive_agreement"})
+  // What both passes are worth, at every validation.
+  for (const char* metric :
+       {"kl", "naive_kl", "agreement", "naive_agreement", "next_kl", "naive_next_kl"})
     EXPECT_EQ(query(std::string("select count(*) as n from v_curve where metric='validation_") +
                     metric + "_pass_2'"),
               "n\n2\n")

@@ -2,6 +2,7 @@
 // test set, as recorded when they were committed. f32 rounding on other machines moves the fifth
 // digit.
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,59 @@ TEST(Zoo, BlockDiffusionTextIsJudged) {
   EXPECT_GT(perplexity, 3.4) << value.out;  // the source's own
   EXPECT_LT(perplexity, 512) << value.out;  // of random tokens
 }
+
+// What a layer takes back of the cost of K = 4 tokens a pass, in NLL under the text's source: the
+// path from a layer's file through the sampler to the judge.
+struct RecordedLayer {
+  const char* name;
+  const char* model;
+  double least;  // nats/token that the layer takes off
+};
+
+class ZooLayer : public ::testing::TestWithParam<RecordedLayer> {
+ protected:
+  ZooLayer() { options_.environment["DLMBENCH_ZOO"] = DLM_ZOO; }
+
+  // Nats a token of 16 texts.
+  double nll(const std::vector<std::string>& more) const {
+    const std::string stories = data_path("data/checkpoints/stories260K/hf");
+    const TemporaryFolder folder;
+    const std::string db = folder.file("results.db");
+    std::vector<std::string> words = {"run", "--model", model_, "--db", db, "-q", "--threads", "1"};
+    const std::string common =
+        "--task samples:documents=16&length=63 --metrics generative_perplexity --sampler entropy "
+        "--stop-at length --tokens-per-step 4 --batch-size 16 --judge " +
+        stories + " --tokenizer " + stories;
+    for (const std::string& word : split(common, ' ')) words.push_back(word);
+    words.insert(words.end(), more.begin(), more.end());
+    const ProcessResult result = dlmbench(words, options_);
+    EXPECT_EQ(result.code, 0) << result.err;
+    const ProcessResult value =
+        dlmbench({"sql",
+                  "select value from v_result where metric='generative_perplexity' and "
+                  "variant='pooled'",
+                  "--db", db, "-o", "csv"});
+    EXPECT_EQ(value.code, 0) << value.err;
+    return std::log(std::stod(value.out.substr(value.out.find('\n') + 1)));
+  }
+
+  ProcessOptions options_;
+  std::string model_ = "zoo:" + std::string(GetParam().model);
+};
+
+TEST_P(ZooLayer, TakesBackWhatTokensTogetherCost) {
+  DLM_REQUIRE_DATA("data/checkpoints/stories260K");
+  const double marginal = nll({});
+  const double adjusted = nll({"--adjust", model_ + "-adjust"});
+  std::printf("%s: K = 4 %.3f nats/token, with its layer %.3f\n", GetParam().model, marginal,
+              adjusted);
+  EXPECT_GT(marginal - adjusted, GetParam().least);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, ZooLayer,
+                         ::testing::Values(RecordedLayer{"Blocks", "stories-bd3lm16", 1.5},
+                                           RecordedLayer{"Masked", "stories-mdlm", 1.2}),
+                         [](const auto& of) { return of.param.name; });
 
 // The models of word_sums solve it one token a pass, and worse the more tokens a pass reveals.
 TEST(Zoo, AccuracyOfWordSumsFallsWithTokensPerStep) {

@@ -259,6 +259,96 @@ TEST_P(AdjustTrainableTest, TrainsTheLayerThatSamplersRun) {
   }
 }
 
+// States that are kept are those of passes anew, whatever was asked for first, and so are losses,
+// gradients and laws.
+TEST_P(AdjustTrainableTest, KeptStatesChangeNothing) {
+  const Rows all = rows(5);
+  const auto anew = make_adjust_trainable(*base_, spec_);
+  spec_.keeps_states = true;
+  const auto kept = make_adjust_trainable(*base_, spec_);
+  const auto kept_in_turn = make_adjust_trainable(*base_, spec_);
+  for (const auto* network : {&anew, &kept, &kept_in_turn}) scatter(**network);
+  for (std::size_t i = all.size(); i-- > 0;) kept_in_turn->evaluate(batch_of({all[i]}));
+  TrainBatch batch = batch_of(all);
+  for (const std::uint64_t first : {3U, 90U}) {
+    batch.first_example = first;
+    const BatchLoss wanted = anew->accumulate_gradients(batch, 1);
+    const BatchLoss found = kept->accumulate_gradients(batch, 1);
+    EXPECT_NEAR(found.sum, wanted.sum, 1e-5 * wanted.sum);
+    EXPECT_EQ(kept_in_turn->accumulate_gradients(batch, 1).sum, found.sum);
+  }
+  for (std::size_t i = 0; i < anew->parameters().size(); ++i) {
+    const at::Tensor& wanted = anew->parameters()[i].gradient;
+    const double largest = wanted.abs().max().item().toDouble();
+    const at::Tensor off = kept->parameters()[i].gradient.sub(wanted).abs().max();
+    EXPECT_LE(off.item().toDouble(), 1e-4 * largest) << anew->parameters()[i].name;
+  }
+}
+
+// The share of the loss on what is revealed next: of the marginals, which a new layer gives, by
+// hand.
+TEST_P(AdjustTrainableTest, NextShareWeighsByTheOrderOfReveals) {
+  spec_.depth = 1;
+  const auto row = rows(1).front();
+  const std::int64_t size = adjust_block_size(*base_, spec_);
+  const std::int64_t first = base_->sees_whole_text() ? spec_.prompt_tokens : 0;
+  const std::vector<std::int64_t> order(row.begin() + spec_.length, row.end());
+  std::vector<double> uniform, halved;  // of every window
+  {
+    const InferenceScope scope;
+    const AdjustBase frozen = adjust_base(*base_);
+    AdjustTeacher teacher(*base_, spec_.length, size, 1);
+    const std::vector<char> one = {1};
+    for (const TrajectoryWindow& window : trajectory_windows(order, first, size, 1)) {
+      const std::vector<WindowText> texts = {window_of(row, spec_, window)};
+      teacher.begin(texts);
+      teacher.states();
+      const AdjustTarget target = teacher.target(1, one);
+      const at::Tensor logits = teacher.first_logits(target, frozen);
+      const std::int64_t width = logits.size(1);
+      const std::vector<std::int64_t> hidden = texts[0].hidden(1, size);
+      double alike = 0, next = 0, weights = 0;
+      for (std::size_t i = 0; i < hidden.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i) * width;
+        const double nats =
+            divergence({target.laws.const_data_ptr<float>() + at, target.negative_entropy[i]},
+                       {logits.mutable_data_ptr<float>() + at, width, base_->mask_id()})
+                .nats;
+        const auto place = std::find(order.begin(), order.end(), window.begin + hidden[i]);
+        const auto later = place - (order.begin() + window.start + 1);
+        alike += nats / static_cast<double>(hidden.size());
+        next += nats * std::pow(0.5, later);
+        weights += std::pow(0.5, later);
+      }
+      uniform.push_back(alike);
+      halved.push_back(next / weights);
+    }
+  }
+  for (const double share : {0.0, 0.25, 1.0}) {
+    spec_.next_share = share;
+    const auto network = make_adjust_trainable(*base_, spec_);
+    std::vector<char> seen(uniform.size(), 0);
+    for (std::uint64_t example = 0; example < 40; ++example) {
+      TrainBatch batch = batch_of({row});
+      batch.first_example = example;
+      const double loss = network->evaluate(batch).sum;
+      std::size_t best = 0;
+      const auto expected = [&](std::size_t w) {
+        return (1 - share) * uniform[w] + share * halved[w];
+      };
+      for (std::size_t w = 1; w < uniform.size(); ++w) {
+        if (std::abs(expected(w) - loss) < std::abs(expected(best) - loss))
+          best = w;
+      }
+      EXPECT_NEAR(loss, expected(best), 1e-5) << share;
+      seen[best] = 1;
+    }
+    EXPECT_GE(std::count(seen.begin(), seen.end(), 1), std::ssize(seen) / 2);
+  }
+  spec_.next_share = 1.5;
+  EXPECT_THROW(make_adjust_trainable(*base_, spec_), ConfigError);
+}
+
 TEST_P(AdjustTrainableTest, BeginsAsTheMarginals) {
   spec_.depth = 4;
   const auto network = make_adjust_trainable(*base_, spec_);
@@ -266,6 +356,8 @@ TEST_P(AdjustTrainableTest, BeginsAsTheMarginals) {
     EXPECT_NEAR(pass.nats, pass.naive_nats, 1e-4);
     EXPECT_EQ(pass.agreement, pass.naive_agreement);
     EXPECT_GT(pass.naive_nats, 1e-3);
+    EXPECT_NEAR(pass.next_nats, pass.naive_next_nats, 1e-4);
+    EXPECT_GT(pass.naive_next_nats, 0);
   }
 }
 

@@ -78,6 +78,7 @@ TEST(Recipe, ReadsAnAdjustLayer) {
   EXPECT_NO_THROW(check_recipe(recipe));
   EXPECT_NE(parse_refusal("[adjust]\nloss = 'first'\n").find("one of all, last"),
             std::string::npos);
+  EXPECT_NE(parse_refusal("[adjust]\nnext_share = 1.5\n").find("next_share"), std::string::npos);
   EXPECT_NE(parse_refusal("[adjust]\ndepth = 0\n").find("depth"), std::string::npos);
   EXPECT_NE(parse_refusal("[adjust]\ntemperature = 0.0\n").find("temperature"), std::string::npos);
 }
