@@ -70,7 +70,8 @@ std::vector<Row> task_rows() {
       {"task", 't',
        "likelihood: a named set (see `data list`), text:FILE, jsonl:FILE?field=F, "
        "csv:FILE?column=N, draws:WORLD or tokens:FILE; text: "
-       "samples:documents=N&length=L&prompt=TEXT, or a task with answers (see `prompt`)",
+       "samples:documents=N&length=L&prompt=TEXT (or prompt_ids=IDS), or a task with answers (see "
+       "`prompt`)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
        "separated by commas; auto = all that the task has. Likelihood: nll, perplexity, "
