@@ -75,8 +75,8 @@ std::vector<Row> task_rows() {
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
        "separated by commas; auto = all that the task has. Likelihood: nll, perplexity, "
-       "bits_per_byte, word_perplexity, entropy, nll_minus_entropy. Samples: text_statistics, "
-       "generative_perplexity, judge_nll_minus_entropy, mauve, kl_to_joint",
+       "bits_per_byte, word_perplexity, entropy, nll_minus_entropy, nelbo_variance. Samples: "
+       "text_statistics, generative_perplexity, judge_nll_minus_entropy, mauve, kl_to_joint",
        Get<std::vector<std::string>>([](RunSpec & s) -> auto& { return s.metrics; }), any(),
        Identity::kNot},
       {"limit", 'n', "only the first N documents; 0 = all",
