@@ -101,35 +101,47 @@ Rows rows_of(const Trajectories& set) {
   return rows;
 }
 
-// The validation trio by pass, and its means over passes.
-std::vector<TrainingPoint> quality_points(const std::vector<AdjustPassQuality>& passes) {
-  std::vector<TrainingPoint> points;
+// What the validation measures of a pass of the layer; `where` it is of, as the names' ending.
+std::vector<MeasuredPoint> quality_of(const AdjustPassQuality& quality, const std::string& where) {
+  const auto point = [&](const char* name, const char* unit, const char* better, const char* doc,
+                         double value) {
+    return MeasuredPoint{
+        {fmt::format("validation_{}{}", name, where), unit, better, "of the training", doc}, value};
+  };
+  return {
+      point("kl", "nats/token", "lo", "divergence from the base after the reveals", quality.nats),
+      point("naive_kl", "nats/token", "lo", "the same of laws that nothing refreshed",
+            quality.naive_nats),
+      point("agreement", "share", "hi", "the base's likeliest token is the layer's",
+            quality.agreement),
+      point("naive_agreement", "share", "hi", "the same of laws that nothing refreshed",
+            quality.naive_agreement)};
+}
+
+// By pass, then the means over passes.
+std::vector<MeasuredPoint> quality_points(const std::vector<AdjustPassQuality>& passes) {
+  std::vector<MeasuredPoint> points;
   AdjustPassQuality mean;
   const auto share = static_cast<double>(passes.size());
+  const auto add = [&](const AdjustPassQuality& quality, const std::string& where) {
+    for (MeasuredPoint& point : quality_of(quality, where)) points.push_back(std::move(point));
+  };
   for (std::size_t i = 0; i < passes.size(); ++i) {
     const AdjustPassQuality& one = passes[i];
-    const auto add = [&](const char* metric, double value, double& sum) {
-      points.push_back({0, fmt::format("validation_{}_pass_{}", metric, i + 1), value});
-      sum += value / share;
-    };
-    add("kl", one.nats, mean.nats);
-    add("naive_kl", one.naive_nats, mean.naive_nats);
-    add("agreement", one.agreement, mean.agreement);
-    add("naive_agreement", one.naive_agreement, mean.naive_agreement);
-    add("next_kl", one.next_nats, mean.next_nats);
-    add("naive_next_kl", one.naive_next_nats, mean.naive_next_nats);
+    add(one, fmt::format("_pass_{}", i + 1));
+    mean.nats += one.nats / share;
+    mean.naive_nats += one.naive_nats / share;
+    mean.next_nats += one.next_nats / share;
+    mean.naive_next_nats += one.naive_next_nats / share;
+    mean.agreement += one.agreement / share;
+    mean.naive_agreement += one.naive_agreement / share;
     log_info(
         "pass {}: KL {:.4f} nats/token, of marginals {:.4f}; at the next reveal {:.4f}, {:.4f}; "
         "top-1 agreement {:.3f}, {:.3f}",
         i + 1, one.nats, one.naive_nats, one.next_nats, one.naive_next_nats, one.agreement,
         one.naive_agreement);
   }
-  points.push_back({0, "validation_kl", mean.nats});
-  points.push_back({0, "validation_naive_kl", mean.naive_nats});
-  points.push_back({0, "validation_agreement", mean.agreement});
-  points.push_back({0, "validation_naive_agreement", mean.naive_agreement});
-  points.push_back({0, "validation_next_kl", mean.next_nats});
-  points.push_back({0, "validation_naive_next_kl", mean.naive_next_nats});
+  add(mean, "");
   return points;
 }
 

@@ -20,12 +20,17 @@ namespace {
 
 constexpr std::string_view kPrefix = "samples:";
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 32;
-const std::vector<std::string> kKeys{"documents", "length", "prompt"};
+const std::vector<std::string> kKeys{"documents", "length", "prompt", "prompt_ids"};
 
 struct FreeText {
   std::int64_t documents = 64;
   std::optional<std::int64_t> length;
   std::string prompt;
+  std::vector<std::int64_t> prompt_ids;  // in its place
+
+  bool has_prompt() const { return !prompt.empty() || !prompt_ids.empty(); }
+
+  std::string ids_text() const { return fmt::format("{}", fmt::join(prompt_ids, " ")); }
 };
 
 std::int64_t positive(std::string_view task, const std::string& pair, std::string_view value) {
@@ -58,6 +63,18 @@ std::string percent_decoded(std::string_view task, std::string_view text) {
   return out;
 }
 
+std::vector<std::int64_t> token_ids(std::string_view task, const std::string& pair,
+                                    std::string_view value) {
+  std::vector<std::int64_t> ids;
+  for (const std::string& item : split(value, ' ')) {
+    const auto id = parse_int(item);
+    if (!id || *id < 0)
+      throw ConfigError("task", task, "'" + pair + "' must be token ids with a space between them");
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
 FreeText parse_free_text(std::string_view task) {
   FreeText text;
   std::set<std::string> seen;
@@ -76,9 +93,13 @@ FreeText parse_free_text(std::string_view task) {
       text.length = positive(task, pair, value);
     else if (name == "prompt")
       text.prompt = percent_decoded(task, value);
+    else if (name == "prompt_ids")
+      text.prompt_ids = token_ids(task, pair, value);
     else
       throw unknown_name("task " + std::string(task), name, kKeys);
   }
+  if (!text.prompt.empty() && !text.prompt_ids.empty())
+    throw ConfigError("task", task, "'prompt' or 'prompt_ids', not both");
   if (find_invalid_utf8(text.prompt))
     throw ConfigError("task", task, "a prompt in UTF-8");
   return text;
@@ -106,10 +127,11 @@ class FreeTextTask final : public SampleTask {
                const FreeText& text)
       : ending_{text.length.value(), stop_ids(spec.sampler, model)},
         quality_(spec, model, models,
-                 {text.length.value(), text.documents, !text.prompt.empty(), has_fixed_length()}) {
-    const std::vector<std::int64_t> ids = prompt_ids(model, text.prompt);
+                 {text.length.value(), text.documents, text.has_prompt(), has_fixed_length()}) {
+    const std::vector<std::int64_t> ids =
+        text.prompt_ids.empty() ? prompt_ids(model, text.prompt) : text.prompt_ids;
     check_length(spec, model, std::ssize(ids));
-    const std::string sha = sha256_hex(text.prompt);
+    const std::string sha = sha256_hex(text.prompt + text.ids_text());
     const std::int64_t count =
         spec.limit > 0 ? std::min(spec.limit, text.documents) : text.documents;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -120,10 +142,12 @@ class FreeTextTask final : public SampleTask {
                  "samples",
                  1,
                  sha,
-                 canonical_json({{"prompt", text.prompt}, {"stop_ids", ending_.stop_ids}}),
+                 canonical_json(config(text)),
                  text.documents};
     if (!text.prompt.empty())
       identity_.name += fmt::format("&prompt={}", text.prompt);
+    if (!text.prompt_ids.empty())
+      identity_.name += fmt::format("&prompt_ids={}", text.ids_text());
   }
 
   const TaskIdentity& identity() const override { return identity_; }
@@ -147,6 +171,13 @@ class FreeTextTask final : public SampleTask {
   }
 
  private:
+  Json config(const FreeText& text) const {
+    Json config{{"prompt", text.prompt}, {"stop_ids", ending_.stop_ids}};
+    if (!text.prompt_ids.empty())
+      config["prompt_ids"] = text.prompt_ids;
+    return config;
+  }
+
   void check_length(const RunSpec& spec, const LoadedModel& model, std::int64_t prompt) const {
     const std::int64_t longest = model.info().max_length;
     const bool slides =

@@ -11,6 +11,7 @@
 #include "harness/base/log.h"
 #include "harness/draw_pilot.h"
 #include "harness/estimator_settings.h"
+#include "harness/nelbo_variance.h"
 #include "harness/score_run.h"
 #include "harness/window_scorer.h"
 #include "metrics/factory.h"
@@ -54,8 +55,12 @@ ScoringWorkload::ScoringWorkload(const RunSpec& spec, const LoadedModel& model)
     check_block_windows(plan_.units, *estimator_, *model.denoiser);
     pairing_key_ = run_pairing_key(*estimator_, plan_.units);
   }
-  for (const std::string& name : metric_list(spec, plan_))
-    (void)make_metric(name, metric_options(plan_, model, estimator_));  // what is unknown ends it
+  for (const std::string& name : metric_list(spec, plan_)) {
+    if (name == kNelboVariance && !estimator_)
+      throw ConfigError("metrics", name, "others: the model is no diffusion model");
+    if (name != kNelboVariance)
+      (void)make_metric(name, metric_options(plan_, model, estimator_));  // what is unknown ends it
+  }
   task_ = {plan_.task_name,   plan_.task_kind,        plan_.task_version,
            plan_.data_sha256, plan_.task_config_json, plan_.n_docs};
 }
@@ -112,6 +117,12 @@ Measures ScoringWorkload::estimate(Store& store, const std::string& run_id) {
   const MetricOptions options = metric_options(plan_, model_, estimator_);
   Measures measures;
   for (const std::string& name : metric_list(spec_, plan_)) {
+    if (name == kNelboVariance) {
+      Measures variance =
+          nelbo_variance_measures(*model_.denoiser, plan_, *estimator_, spec_.batch_size);
+      measures.add(std::move(variance.estimates), std::move(variance.definitions));
+      continue;
+    }
     const std::unique_ptr<Metric> metric = make_metric(name, options);
     measures.add(metric->compute(rows), metric->definitions());
   }

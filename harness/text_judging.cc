@@ -98,6 +98,20 @@ std::vector<std::int64_t> judged_ids(std::vector<std::int64_t> ids, const Loaded
   return with_bos;
 }
 
+void check_judged_ids(std::span<const std::int64_t> ids, const std::string& document,
+                      const LoadedModel& judge, std::int64_t mask_id) {
+  const std::int64_t known = judge.info().vocab_size;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    DLM_CHECK(ids[i] != mask_id, "document {}: position {} of a finished text is the mask, {}",
+              document, i, mask_id);
+    if (ids[i] < 0 || ids[i] >= known)
+      throw ConfigError("judge", judge.name,
+                        fmt::format("a model of the same token ids: document {} holds {} at "
+                                    "position {}, and the judge knows 0 to {}",
+                                    document, ids[i], i, known - 1));
+  }
+}
+
 std::vector<std::int64_t> without_special(const std::vector<std::int64_t>& ids,
                                           const LoadedModel& judge) {
   const std::int64_t bos = beginning_of_text_id(judge), eos = end_of_text_id(judge);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ JudgeOptions judge_options(const JudgeChoice& choice, const LoadedModel& judge);
 // A text's ids as the judge is given them: BOS in front where the convention conditions on it.
 std::vector<std::int64_t> judged_ids(std::vector<std::int64_t> ids, const LoadedModel& judge,
                                      const JudgeOptions& options);
+
+// Whether a judge can be given a run's ids as they are: each must be one of its own. Throws
+// ConfigError for one beyond its vocabulary, InternalError for the mask (-1 = there is none), which
+// no sampler leaves in finished text; both name the document and the position.
+void check_judged_ids(std::span<const std::int64_t> ids, const std::string& document,
+                      const LoadedModel& judge, std::int64_t mask_id);
 
 // The ids without BOS and end-of-text tokens.
 std::vector<std::int64_t> without_special(const std::vector<std::int64_t>& ids,

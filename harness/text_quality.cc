@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/mauve_measures.h"
 #include "harness/text_sampling.h"
@@ -141,13 +142,17 @@ void TextQuality::load_judge(ModelCache& models) {
   judge_options_ = judge_options(
       {spec_.quality.judge_convention, spec_.quality.judge_window, spec_.quality.judge_stride},
       *judge_);
-  if ((judge_->tokenizer == nullptr) != (model_.tokenizer == nullptr))
-    throw ConfigError("judge", judge_->name,
-                      model_.tokenizer == nullptr ? "an exact world: the text is token ids"
-                                                  : "a model with a tokenizer");
-  if (judge_->tokenizer == nullptr && judge_->info().vocab_size < model_.info().vocab_size)
-    throw ConfigError("judge", judge_->name,
-                      fmt::format("a world of at least {} tokens", model_.info().vocab_size));
+  // Ids are judged as they are, whether or not the judge could read text.
+  if (judge_->tokenizer == nullptr && model_.tokenizer != nullptr)
+    throw ConfigError("judge", judge_->name, "a model with a tokenizer: the run writes text");
+  // The mask, which finished text holds none of, needs no place in the judge's vocabulary. Whether
+  // other ids beyond it occur is known when the text is there.
+  const std::int64_t known = judge_->info().vocab_size, ids = model_.info().vocab_size;
+  if (model_.tokenizer == nullptr && known < ids - 1)
+    log_warning(
+        fmt::format("the judge {} knows {} token ids, the model {}: text with one that it does not "
+                    "know is refused",
+                    judge_->name, known, ids));
 }
 
 void TextQuality::load_reference(ModelCache& models) {
@@ -234,9 +239,16 @@ void TextQuality::text_statistics(const Texts& texts, Store&, Measures& out) con
 
 std::vector<ExampleRow> TextQuality::judged_rows(const Texts& texts, Store& store) const {
   std::vector<std::vector<std::int64_t>> ids;
-  for (const PlainText& text : texts.plain) {
-    std::vector<std::int64_t> own =
-        judge_->tokenizer == nullptr ? text.ids : judge_->tokenizer->encode(text.text);
+  for (std::size_t i = 0; i < texts.plain.size(); ++i) {
+    const PlainText& text = texts.plain[i];
+    std::vector<std::int64_t> own;
+    if (model_.tokenizer == nullptr) {
+      own = text.ids;
+      check_judged_ids(own, texts.rows[i].doc_id, *judge_,
+                       model_.denoiser == nullptr ? -1 : model_.denoiser->mask_id());
+    } else {
+      own = judge_->tokenizer->encode(text.text);
+    }
     ids.push_back(judged_ids(std::move(own), *judge_, judge_options_));
   }
   const std::vector<JudgedText> judged =

@@ -7,12 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "harness/base/curve.h"
+#include "harness/base/record.h"
 #include "models/block_decoder.h"
 #include "models/training/recipe.h"
 #include "models/training/row_source.h"
 
 namespace dlm {
+
+// A value on the way, and what it is of.
+struct MeasuredPoint {
+  MetricDefinition metric;
+  double value = 0;
+};
 
 struct TrainingData {
   std::unique_ptr<RowSource> rows;
@@ -21,9 +27,9 @@ struct TrainingData {
   std::string tokenizer_folder;                       // of text; else empty
 
   // Of objective "adjust" (adjust_training.h): the base, and what validates the folder that was
-  // published, in place of `validation`: points of step 0.
+  // published, in place of `validation`.
   std::shared_ptr<const BlockDenoiser> base;
-  std::function<std::vector<TrainingPoint>(const std::string& folder)> validate;
+  std::function<std::vector<MeasuredPoint>(const std::string& folder)> validate;
 };
 
 // data.source and data.validation:

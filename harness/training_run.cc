@@ -12,6 +12,7 @@
 #include "harness/base/log.h"
 #include "harness/data_root.h"
 #include "harness/environment.h"
+#include "harness/nelbo_variance.h"
 #include "harness/progress.h"
 #include "harness/training_validation.h"
 #include "models/checkpoint/checkpoint.h"
@@ -20,6 +21,8 @@ namespace dlm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kOfTraining = "of the training";
 
 at::ScalarType published_type(const std::string& name) {
   if (name == "f32")
@@ -82,14 +85,18 @@ void TrainingRun::note_step(const StepReport& report) {
   }
   if (!is_due(recipe_.log_every))
     return;
-  const auto add = [&](const char* metric, double value) {
-    progress_.curve.push_back({report.step, metric, value});
+  const auto add = [&](const MetricDefinition& metric, double value) {
+    progress_.note(report.step, metric, value);
   };
-  add("training_loss", sums.loss / static_cast<double>(sums.steps));
+  add({"training_loss", "nats/token", "lo", kOfTraining, "mean since the curve's last point"},
+      sums.loss / static_cast<double>(sums.steps));
   if (sums.nelbo_steps > 0)
-    add("training_nelbo", sums.nelbo / static_cast<double>(sums.nelbo_steps));
-  add("gradient_norm", report.gradient_norm);
-  add("learning_rate", report.learning_rate);
+    add({"training_nelbo", "nats/token", "lo", kOfTraining,
+         "unbiased bound, mean since the curve's last point"},
+        sums.nelbo / static_cast<double>(sums.nelbo_steps));
+  add({"gradient_norm", "nats/token", "none", kOfTraining, "of all gradients, before clipping"},
+      report.gradient_norm);
+  add({"learning_rate", "1", "none", kOfTraining, "of the step"}, report.learning_rate);
   sums = {};
 }
 
@@ -103,27 +110,28 @@ void TrainingRun::publish() {
 void TrainingRun::validate() {
   publish();
   if (data_.validate) {
-    for (TrainingPoint point : data_.validate(folder_.path())) {
-      point.step = progress_.steps;
-      progress_.curve.push_back(std::move(point));
-    }
+    for (const MeasuredPoint& point : data_.validate(folder_.path()))
+      progress_.note(progress_.steps, point.metric, point.value);
     return;
   }
   if (data_.validation.empty())
     return;
   const Validation result = validate_checkpoint(folder_.path(), recipe_, data_.validation);
-  const auto add = [&](const std::string& metric, double value) {
-    progress_.curve.push_back({progress_.steps, metric, value});
+  const auto add = [&](const MetricDefinition& metric, double value) {
+    progress_.note(progress_.steps, metric, value);
   };
-  add(validation_metric(recipe_), result.nats_per_token);
-  std::string line = fmt::format("step {}: {} {:.4f} nats/token", progress_.steps,
-                                 validation_metric(recipe_), result.nats_per_token);
+  const MetricDefinition metric = validation_metric(recipe_);
+  add(metric, result.nats_per_token);
+  std::string line = fmt::format("step {}: {} {:.4f} {}", progress_.steps, metric.metric,
+                                 result.nats_per_token, metric.unit);
   if (result.search) {
     const IntervalVariance& best = result.search->intervals[result.search->best];
-    add("nelbo_variance", result.search->intervals.front().mean);
-    add("nelbo_variance_best", best.mean);
-    add("noise_low", best.interval.low);
-    add("noise_high", best.interval.high);
+    add(nelbo_variance_definition(), result.search->intervals.front().mean);
+    add({"nelbo_variance_best", "(nats/token)^2", "lo", kOfTraining,
+         "on the interval that is trained on from here"},
+        best.mean);
+    add({"noise_low", "noise level", "none", kOfTraining, "of that interval"}, best.interval.low);
+    add({"noise_high", "noise level", "none", kOfTraining, "of that interval"}, best.interval.high);
     line += fmt::format("; NELBO variance {:.4g} on (0.001, 1), {:.4g} on [{:.3g}, {:.3g}]",
                         result.search->intervals.front().mean, best.mean, best.interval.low,
                         best.interval.high);

@@ -83,8 +83,10 @@ Validation validate_checkpoint(const std::string& folder, const TrainRecipe& rec
   return result;
 }
 
-std::string validation_metric(const TrainRecipe& recipe) {
-  return trained_block_size(recipe) == 1 ? "validation_nll" : "validation_nelbo";
+MetricDefinition validation_metric(const TrainRecipe& recipe) {
+  const bool is_exact = trained_block_size(recipe) == 1;
+  return {is_exact ? "validation_nll" : "validation_nelbo", "nats/token", "lo", "of the training",
+          is_exact ? "of rows it was not trained on" : "bound, of rows it was not trained on"};
 }
 
 }  // namespace dlm

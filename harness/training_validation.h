@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/base/record.h"
 #include "models/diffusion/clipped_schedule.h"
 #include "models/training/recipe.h"
 
@@ -25,7 +26,7 @@ struct Validation {
 Validation validate_checkpoint(const std::string& folder, const TrainRecipe& recipe,
                                std::span<const std::vector<std::int64_t>> rows);
 
-// "validation_nll" or "validation_nelbo".
-std::string validation_metric(const TrainRecipe& recipe);
+// validation_nll or validation_nelbo.
+MetricDefinition validation_metric(const TrainRecipe& recipe);
 
 }  // namespace dlm

@@ -70,12 +70,13 @@ std::vector<Row> task_rows() {
       {"task", 't',
        "likelihood: a named set (see `data list`), text:FILE, jsonl:FILE?field=F, "
        "csv:FILE?column=N, draws:WORLD or tokens:FILE; text: "
-       "samples:documents=N&length=L&prompt=TEXT, or a task with answers (see `prompt`)",
+       "samples:documents=N&length=L&prompt=TEXT (or prompt_ids=IDS), or a task with answers (see "
+       "`prompt`)",
        Get<std::string>([](RunSpec & s) -> auto& { return s.task; }), any(), Identity::kPart},
       {"metrics", 0,
        "separated by commas; auto = all that the task has. Likelihood: nll, perplexity, "
-       "bits_per_byte, word_perplexity, entropy, nll_minus_entropy. Samples: text_statistics, "
-       "generative_perplexity, judge_nll_minus_entropy, mauve, kl_to_joint",
+       "bits_per_byte, word_perplexity, entropy, nll_minus_entropy, nelbo_variance. Samples: "
+       "text_statistics, generative_perplexity, judge_nll_minus_entropy, mauve, kl_to_joint",
        Get<std::vector<std::string>>([](RunSpec & s) -> auto& { return s.metrics; }), any(),
        Identity::kNot},
       {"limit", 'n', "only the first N documents; 0 = all",

@@ -1,10 +1,10 @@
 // `run`: evaluates a suite or one combination of model and task, and their sweeps.
-#include <algorithm>
 #include <cstdio>
-#include <iterator>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "harness/base/error.h"
@@ -19,6 +19,7 @@
 #include "harness/sampling_workload.h"
 #include "harness/suite.h"
 #include "models/runtime.h"
+#include "results/model_table.h"
 #include "results/report.h"
 
 namespace dlm {
@@ -68,13 +69,28 @@ Suite load_suite(const ParsedOptions& options) {
   return parse_suite(MappedFile::open(path)->text(), path);
 }
 
-std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
+// A run, and the table of the suite that shows it; empty: it has lines of its own.
+struct PlannedRun {
+  RunSpec spec;
+  std::string table;
+};
+
+struct RunPlan {
+  std::vector<PlannedRun> runs;
+  std::vector<SuiteTable> tables;
+};
+
+RunPlan make_run_plan(const ParsedOptions& options) {
   const auto axes = axes_of(options);
-  if (options.positionals.empty() && names_a_run(axes))
-    return expand({}, axes);
-  std::vector<RunSpec> specs;
-  for (const SuiteEntry& entry : load_suite(options).entries) {
-    const auto runs = expand({}, with_overrides(entry.axes, axes));
+  RunPlan plan;
+  if (options.positionals.empty() && names_a_run(axes)) {
+    for (RunSpec& spec : expand({}, axes)) plan.runs.push_back({std::move(spec), ""});
+    return plan;
+  }
+  Suite suite = load_suite(options);
+  plan.tables = std::move(suite.tables);
+  for (const SuiteEntry& entry : suite.entries) {
+    auto runs = expand({}, with_overrides(entry.axes, axes));
     if (entry.needs_data && !has_data_root()) {
       log_info("skipped (no data below {}; set DLMBENCH_DATA): {}", data_root(),
                command_of(runs.front(), SpecPart::kAll, "run"));
@@ -85,37 +101,43 @@ std::vector<RunSpec> collect_specs(const ParsedOptions& options) {
                command_of(runs.front(), SpecPart::kScore, "run"));
       continue;
     }
-    specs.insert(specs.end(), runs.begin(), runs.end());
+    for (RunSpec& spec : runs) plan.runs.push_back({std::move(spec), entry.table});
   }
-  return specs;
+  return plan;
 }
 
 // A few lines a run: what it is and how much work.
-int dry_run(const std::vector<RunSpec>& specs) {
+int dry_run(const std::vector<PlannedRun>& runs) {
   ModelCache models;
-  for (const RunSpec& spec : specs) {
+  for (const PlannedRun& planned : runs) {
+    const RunSpec& spec = planned.spec;
     const PreparedRun run = prepare_run(spec, models);
     fmt::print("{}  key {}  {}\n", run.header.command, run.header.run_key.substr(0, 12),
                run.workload->plan_text());
   }
-  fmt::print("{} runs\n", specs.size());
+  fmt::print("{} runs\n", runs.size());
   return kExitOk;
 }
 
 // The runs of one invocation; the store is opened when the first run turned out to be possible.
 class Session {
  public:
-  Session(const ParsedOptions& options, std::span<const RunSpec> generating)
+  Session(const ParsedOptions& options, std::vector<SuiteTable> tables,
+          std::span<const RunSpec> generating)
       : options_(options),
         restart_(options.has("fresh") ? Restart::kFresh : Restart::kResume),
+        tables_(std::move(tables)),
         rows_(generating) {}
 
-  void run(const RunSpec& spec) {
+  void run(const PlannedRun& planned) {
+    const RunSpec& spec = planned.spec;
     const PreparedRun prepared = prepare_run(spec, models_);
     if (store_ == nullptr)
       store_ = open_store(options_);
     const RunResult outcome = execute_run(prepared, *store_, restart_);
-    if (!prints_rows(prepared))
+    if (is_in_table(planned))
+      table_runs_[planned.table].push_back(outcome.run_id);
+    else if (!prints_rows(prepared))
       run_ids_.push_back(outcome.run_id);
     else if (outcome.error.empty())
       rows_.print(*store_, outcome.run_id, spec);
@@ -130,13 +152,13 @@ class Session {
   }
 
   // One run of a sweep that can not start does not stop the others.
-  void run_or_note(const RunSpec& spec) {
+  void run_or_note(const PlannedRun& planned) {
     try {
-      run(spec);
+      run(planned);
     } catch (const ConfigError& error) {
-      note(spec, error);
+      note(planned.spec, error);
     } catch (const DataError& error) {
-      note(spec, error);
+      note(planned.spec, error);
     }
   }
 
@@ -145,12 +167,30 @@ class Session {
       const Table table = estimates_table(*store_, run_ids_);
       fmt::print("{}", render(table, options_.get("output", "md")));
     }
+    for (const SuiteTable& table : tables_) print_table(table);
     if (refused_)
       return kExitUsage;
     return failed_ ? kExitRunFailed : kExitOk;
   }
 
  private:
+  // For people; programs get every estimate of every run.
+  bool is_in_table(const PlannedRun& planned) const {
+    return !planned.table.empty() && options_.get("output", "md") == "md";
+  }
+
+  void print_table(const SuiteTable& table) {
+    const auto runs = table_runs_.find(table.name);
+    if (runs == table_runs_.end())
+      return;
+    try {
+      fmt::print("\n{}", render(model_table(*store_, runs->second, table.spec), "md"));
+    } catch (const ConfigError& error) {
+      refused_ = true;
+      log_warning(error.what());
+    }
+  }
+
   // For people, text of its own is a line as it comes; programs get every estimate at the end.
   bool prints_rows(const PreparedRun& run) const {
     return run.workload->settings() == SpecPart::kSample && options_.get("output", "md") == "md";
@@ -165,6 +205,8 @@ class Session {
   Restart restart_;
   ModelCache models_;
   std::unique_ptr<Store> store_;
+  std::vector<SuiteTable> tables_;
+  std::map<std::string, std::vector<std::string>> table_runs_;  // by the table's name
   RunRows rows_;
   std::vector<std::string> run_ids_;
   bool failed_ = false;
@@ -187,20 +229,22 @@ int run_command(const Arguments& args) {
   check_output_format(*options);
   if (options->has("quiet"))
     set_log_level(LogLevel::kQuiet);
-  const std::vector<RunSpec> specs = collect_specs(*options);
-  if (specs.empty())
+  RunPlan plan = make_run_plan(*options);
+  if (plan.runs.empty())
     throw ConfigError("run", "", "nothing to run");
-  set_threads(specs.front().threads);
+  set_threads(plan.runs.front().spec.threads);
   if (options->has("dry-run"))
-    return dry_run(specs);
+    return dry_run(plan.runs);
   std::vector<RunSpec> generating;
-  std::copy_if(specs.begin(), specs.end(), std::back_inserter(generating),
-               [](const RunSpec& spec) { return is_sampling_task(spec.task); });
-  Session session(*options, generating);
-  if (specs.size() == 1) {
-    session.run(specs.front());
+  for (const PlannedRun& planned : plan.runs) {
+    if (is_sampling_task(planned.spec.task) && planned.table.empty())
+      generating.push_back(planned.spec);
+  }
+  Session session(*options, std::move(plan.tables), generating);
+  if (plan.runs.size() == 1) {
+    session.run(plan.runs.front());
   } else {
-    for (const RunSpec& spec : specs) session.run_or_note(spec);
+    for (const PlannedRun& planned : plan.runs) session.run_or_note(planned);
   }
   return session.finish();
 }

@@ -12,6 +12,7 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
+#include "harness/nelbo_variance.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/clipped_schedule.h"
 
@@ -87,7 +88,7 @@ std::string interval_text(const NoiseInterval& interval) {
 void add_results(const ScheduleSearch& search, std::int64_t n, FinishedRun& run) {
   for (const IntervalVariance& one : search.intervals) {
     Estimate estimate;
-    estimate.metric = "nelbo_variance";
+    estimate.metric = kNelboVariance;
     estimate.variant = interval_text(one.interval);
     estimate.value = one.mean;
     estimate.se_data = one.std_error;
@@ -105,8 +106,7 @@ void add_results(const ScheduleSearch& search, std::int64_t n, FinishedRun& run)
     run.definitions.push_back({metric, "noise level", "none", "smallest NELBO variance",
                                "end of the interval to train on"});
   }
-  run.definitions.push_back({"nelbo_variance", "(nats/token)^2", "lo", "mean over batches",
-                             "variance of the blocks' mean losses inside a batch"});
+  run.definitions.push_back(nelbo_variance_definition());
 }
 
 }  // namespace

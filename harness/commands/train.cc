@@ -124,35 +124,35 @@ RunHeader header_of(TrainingRun& run, const std::string& command) {
   return header;
 }
 
-// The values at the last step, and what the training cost.
+const MetricDefinition& definition_of(const TrainingProgress& progress, const std::string& metric) {
+  const auto found =
+      std::find_if(progress.metrics.begin(), progress.metrics.end(),
+                   [&](const MetricDefinition& known) { return known.metric == metric; });
+  DLM_CHECK(found != progress.metrics.end(), "the curve's {} is not defined", metric);
+  return *found;
+}
+
+// The values at the last step, of what says how good the model is, and what the training cost.
 void add_results(const TrainingProgress& progress, FinishedRun& finished) {
-  const auto add = [&](const std::string& metric, double value, const char* unit,
-                       const char* better, const char* doc) {
+  const auto add = [&](const MetricDefinition& metric, double value) {
     Estimate estimate;
-    estimate.metric = metric;
+    estimate.metric = metric.metric;
     estimate.value = value;
     finished.estimates.push_back(estimate);
-    finished.definitions.push_back({metric, unit, better, "of the training", doc});
+    finished.definitions.push_back(metric);
   };
   for (auto point = progress.curve.rbegin(); point != progress.curve.rend(); ++point) {
     if (point->step != progress.steps)
       break;
-    const bool is_shown = point->metric.starts_with("validation_") ||
-                          point->metric.starts_with("training_") ||
-                          point->metric.starts_with("nelbo_variance_");
-    if (!is_shown)
-      continue;
-    const bool is_variance = point->metric.starts_with("nelbo_variance_");
-    const bool is_share = point->metric.find("agreement") != std::string::npos;
-    add(point->metric, point->value,
-        is_share      ? "share"
-        : is_variance ? "(nats/token)^2"
-                      : "nats/token",
-        is_share ? "hi" : "lo", "at the last step");
+    const MetricDefinition& metric = definition_of(progress, point->metric);
+    if (metric.better != "none")
+      add(metric, point->value);
   }
-  add("trained_tokens", progress.tokens, "tokens", "none", "positions of the rows trained on");
-  add("training_tokens_per_second", progress.tokens / std::max(progress.seconds, 1e-9), "tokens/s",
-      "hi", "of training and validation together");
+  add({"trained_tokens", "tokens", "none", "of the training", "positions of the rows trained on"},
+      progress.tokens);
+  add({"training_tokens_per_second", "tokens/s", "hi", "of the training",
+       "of training and validation together"},
+      progress.tokens / std::max(progress.seconds, 1e-9));
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // AdamW with the moving average of the weights, in one pass over memory: weight, gradient, both
 // moments and the average are read once and written once a step, and the gradient is left at zero.
-// Rows that never had a gradient are neither written to nor, so, in memory.
+// Rows that never had a gradient are neither written to nor, so, in memory; of a sparse gradient
+// the rows that have none are not either.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +16,9 @@
 
 namespace dlm {
 
+class DiskValues;
+struct StepConstants;
+
 struct AdamWSettings {
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -21,8 +26,8 @@ struct AdamWSettings {
   double weight_decay = 0;  // decoupled, of every parameter: value -= learning rate x this x value
   // Of the moving average; update n = 1, 2, .. uses min(ema_decay, (1 + n) / (10 + n)). 0 = none.
   double ema_decay = 0.9999;
-  // Where the average's large tensors lie, in files without a name that leave the process's memory
-  // after every step (paged_memory.h): a quarter less of it. Empty: in memory. The same bits.
+  // Where the average's tensors of 1 MiB and more lie, in files without a name of which a step
+  // holds a buffer in memory (paged_memory.h): a fifth less of it. Empty: in memory. The same bits.
   std::string average_folder = {};
 };
 
@@ -46,8 +51,10 @@ class AdamW {
   // Keeps pointers to the values and gradients, which must stay where they are. Throws ConfigError
   // for a setting out of range, InternalError for tensors that are not contiguous f32 on the CPU.
   AdamW(std::span<const Parameter> parameters, const AdamWSettings& settings);
+  ~AdamW();
 
-  // The result depends neither on the number of threads nor on how parameters are split.
+  // The result depends neither on the number of threads nor on how parameters are split. Throws
+  // DataError where an average on disk cannot be read or written.
   void step(const AdamWStep& step);
 
   // Root of the sum of squares of all gradients, in f64; NaN or infinite where one of them is. The
@@ -70,14 +77,28 @@ class AdamW {
     float* gradient;
     float* first;
     float* second;
-    float* average;  // null without one
+    float* average;  // null without one, and where it lies on disk
     std::int64_t size;
-    bool on_disk;  // the average
+    const DiskValues* disk;   // of the average; null: in memory
+    std::int64_t disk_begin;  // of this piece there
+    bool sparse;              // see Parameter::has_sparse_gradient
   };
+
+  // Begun at the weights. The disk that it lies on, null for memory.
+  const DiskValues* begin_average(const at::Tensor& value, at::Tensor& average);
+  void check_disk(int error) const;
+
+  static void update_chunk(const Piece& piece, std::int64_t at, std::int64_t size,
+                           const StepConstants& constants);
+
+  // Buffer: of a piece, where the average lies on disk. 0, or the number of the system's error.
+  static int step_piece(const Piece& piece, const StepConstants& constants,
+                        std::vector<float>& buffer);
 
   AdamWSettings settings_;
   std::vector<at::Tensor> values_, gradients_;
   std::vector<AdamWMoments> moments_;
+  std::vector<std::unique_ptr<DiskValues>> on_disk_;  // averages
   std::vector<Piece> pieces_;
   std::int64_t steps_ = 0;
 };

@@ -102,6 +102,7 @@ void ParameterSet::add_all() {
     add(name + ".bias", {outputs}, limit);
   };
   add("vocab_embed.embedding", {shape_.vocab_size, width}, bound(width));
+  list_.back().has_sparse_gradient = true;
   if (shape_.adaln) {
     affine("sigma_map.mlp.0", cond, kFrequencies, bound(kFrequencies));
     affine("sigma_map.mlp.2", cond, cond, bound(cond));

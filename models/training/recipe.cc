@@ -202,9 +202,8 @@ std::vector<Row> optimizer_rows() {
        Get<double>([](TrainRecipe & r) -> auto& { return r.ema_decay; }), range(0, kBelowOne),
        Identity::kPart},
       {"average_on_disk", 0,
-       "the moving average in a file of the trained model's folder: a quarter less memory, the "
-       "same "
-       "weights",
+       "of tensors of 1 MiB and more the moving average lies in a file of the trained model's "
+       "folder: a fifth less memory, the same weights",
        Get<bool>([](TrainRecipe & r) -> auto& { return r.average_on_disk; }), any(),
        Identity::kNot},
   };

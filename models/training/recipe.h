@@ -79,7 +79,7 @@ struct TrainRecipe {
   double epsilon = 1e-8;
   double clip_norm = 1;  // of all gradients together; 0 = off
   double ema_decay = 0.9999;
-  bool average_on_disk = false;  // the moving average lies in a file, not in memory
+  bool average_on_disk = true;  // of large tensors the moving average lies in a file
   std::uint64_t seed = 1;
   std::int64_t log_every = 50;          // steps between points of the curve
   std::int64_t validate_every = 0;      // steps; 0 = at the end alone

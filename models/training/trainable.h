@@ -17,6 +17,8 @@ struct Parameter {
   std::string name;     // of its tensor in the checkpoint
   at::Tensor value;     // f32, contiguous; changed in place by the optimizer
   at::Tensor gradient;  // f32, same shape; accumulate_gradients adds to it
+  // Most rows of a batch's gradient are 0, as of an embedding: a step gives back their memory.
+  bool has_sparse_gradient = false;
 };
 
 struct TrainBatch {

@@ -8,7 +8,6 @@ namespace dlm {
 namespace {
 
 AdamWSettings optimizer_settings(const TrainRecipe& recipe, const std::string& folder) {
-  DLM_CHECK(!recipe.average_on_disk || !folder.empty(), "an average on disk needs a folder");
   return {recipe.beta1,        recipe.beta2,     recipe.epsilon,
           recipe.weight_decay, recipe.ema_decay, recipe.average_on_disk ? folder : ""};
 }

@@ -32,8 +32,8 @@ struct StepReport {
 class Trainer {
  public:
   // The network and the rows must outlive it. `folder` is where the moving average lies if the
-  // recipe has it on disk. Throws ConfigError where the recipe's optimizer settings are out of
-  // range, DataError where the average has no room.
+  // recipe has it on disk; without one it lies in memory. Throws ConfigError where the recipe's
+  // optimizer settings are out of range, DataError where the average has no room.
   Trainer(Trainable& network, const RowSource& rows, const TrainRecipe& recipe,
           const std::string& folder = "");
 

@@ -1,5 +1,6 @@
 #include "models/training/training_folder.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -34,6 +35,9 @@ Json progress_json(const TrainingProgress& progress) {
   Json curve = Json::array();
   for (const TrainingPoint& point : progress.curve)
     curve.push_back({point.step, point.metric, point.value});
+  Json metrics = Json::array();
+  for (const MetricDefinition& one : progress.metrics)
+    metrics.push_back({one.metric, one.unit, one.better, one.estimator, one.doc});
   return {
       {"steps", progress.steps},
       {"low", progress.interval.low},
@@ -42,7 +46,25 @@ Json progress_json(const TrainingProgress& progress) {
       {"seconds", progress.seconds},
       {"sums",
        {progress.sums.loss, progress.sums.nelbo, progress.sums.steps, progress.sums.nelbo_steps}},
-      {"curve", std::move(curve)}};
+      {"curve", std::move(curve)},
+      {"metrics", std::move(metrics)}};
+}
+
+std::vector<MetricDefinition> parse_metrics(const Json& json, const std::string& where) {
+  if (!json.contains("metrics") || !json["metrics"].is_array())
+    throw DataError(where, -1, "an array 'metrics'", "none");
+  std::vector<MetricDefinition> metrics;
+  for (const Json& one : json["metrics"]) {
+    const bool fits =
+        one.is_array() && one.size() == 5 &&
+        std::all_of(one.begin(), one.end(), [](const Json& part) { return part.is_string(); });
+    if (!fits)
+      throw DataError(where, -1, "[name, unit, better, estimator, text] in 'metrics'",
+                      canonical_json(one));
+    const auto part = [&](std::size_t i) { return one[i].get<std::string>(); };
+    metrics.push_back({part(0), part(1), part(2), part(3), part(4)});
+  }
+  return metrics;
 }
 
 TrainingProgress parse_progress(const Json& json, const std::string& where) {
@@ -66,6 +88,7 @@ TrainingProgress parse_progress(const Json& json, const std::string& where) {
     progress.curve.push_back(
         {point[0].get<std::int64_t>(), point[1].get<std::string>(), point[2].get<double>()});
   }
+  progress.metrics = parse_metrics(json, where);
   return progress;
 }
 
@@ -100,6 +123,15 @@ void remove_unfinished(const std::string& folder) {
 }
 
 }  // namespace
+
+void TrainingProgress::note(std::int64_t step, const MetricDefinition& metric, double value) {
+  const bool is_known = std::any_of(metrics.begin(), metrics.end(), [&](const auto& known) {
+    return known.metric == metric.metric;
+  });
+  if (!is_known)
+    metrics.push_back(metric);
+  curve.push_back({step, metric.metric, value});
+}
 
 void check_training_folder(const std::string& path) {
   std::error_code error;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "harness/base/curve.h"
+#include "harness/base/record.h"
 #include "models/diffusion/clipped_schedule.h"
 #include "models/training/adamw.h"
 #include "models/training/trainable.h"
@@ -29,7 +30,11 @@ struct TrainingProgress {
   double tokens = 0;       // trained on
   double seconds = 0;      // spent, of all processes
   std::vector<TrainingPoint> curve;
+  std::vector<MetricDefinition> metrics;  // of the curve, once each
   StepSums sums;
+
+  // A point of the curve, with what its metric is.
+  void note(std::int64_t step, const MetricDefinition& metric, double value);
 };
 
 // Throws ConfigError naming `out` where the path is no folder, or one that holds files and no

@@ -8,7 +8,7 @@
 //
 // "published" is the shape that the papers train, 12 layers of 768 over 50258 tokens, at L = 256,
 // batch 2, L' = 4; "small" is what two cores can train: 4 layers of 256 over 512 tokens at L = 128,
-// batch 32.
+// batch 32; "zoo" is the models of models/zoo: 4 layers of 64 at batch 16.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -40,6 +40,7 @@ std::string disk;     // folder
 
 constexpr Shape kPublished = {"published", 12, 768, 12, 50258, 256, 2};
 constexpr Shape kSmall = {"small", 4, 256, 4, 512, 128, 32};
+constexpr Shape kZoo = {"zoo", 4, 64, 2, 513, 128, 16};
 
 void random_row(const Shape& shape, std::uint64_t number, std::span<std::int64_t> ids) {
   const RandomStream stream(1, Purpose::kTest, number);
@@ -140,7 +141,7 @@ void step(benchmark::State& state, const Shape& shape, const std::string& object
 }
 
 void register_all() {
-  for (const Shape* shape : {&kPublished, &kSmall}) {
+  for (const Shape* shape : {&kPublished, &kSmall, &kZoo}) {
     for (const std::string objective : {"bd3lm", "mdlm", "ar"}) {
       for (const std::string dtype : {"f32", "bf16"}) {
         const std::string name = std::string(shape->name) + "/" + dtype + "/" + objective;

@@ -176,6 +176,16 @@ TEST_F(Diffusion, ScheduleFindsTheIntervalAndCostTheGain) {
   const auto whole =
       numbers("select value from metric where metric='nelbo_variance' and variant='[0.001, 1]'");
   EXPECT_LT(2.5 * best.front(), whole.front());
+  // A run has the same of the whole interval as a metric.
+  Words metric = schedule;
+  metric.insert(metric.end(), {"--metrics", "nelbo_variance"});
+  const ProcessResult refused = run(metric);
+  EXPECT_EQ(refused.code, 1) << refused.out;
+  EXPECT_NE(refused.err.find("no diffusion model"), std::string::npos) << refused.err;
+  metric.insert(metric.end(), {"--estimator", "stratified"});
+  expect_runs(metric);
+  EXPECT_EQ(numbers("select value from metric where metric='nelbo_variance' and variant=''"),
+            whole);
   Words cost = base;
   cost.insert(cost.end(), {"-n", "10", "--repeats", "20"});
   expect_runs(cost, "cost");

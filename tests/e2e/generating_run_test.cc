@@ -230,8 +230,7 @@ TEST(GeneratingRun, RefusesWhatDoesNotFitAndWritesNothing) {
       {"metric", {"--model", world, "--task", samples, "--metrics", "text_statistic"}},
       {"only an exact world",
        {"--model", folder.file("m"), "--task", samples, "--metrics", "generative_perplexity"}},
-      {"an exact world: the text is token ids",
-       {"--model", world, "--task", samples, "--judge", folder.file("m")}},
+      {"the run writes text", {"--model", folder.file("m"), "--task", samples, "--judge", world}},
       {"neither the model nor", {"--model", world, "--task", samples, "--stop-at", "eos"}},
   };
   for (const auto& [message, args] : cases) {

@@ -81,6 +81,10 @@ TEST_F(TrainAdjust, AKilledTrainingEndsWithTheSameLayer) {
                     metric + "_pass_2'"),
               "n\n2\n")
         << metric;
+  EXPECT_EQ(
+      query("select distinct unit from metric join metric_def using(metric) where metric like "
+            "'validation_%agreement%'"),
+      "unit\nshare\n");
 }
 
 TEST_F(TrainAdjust, TheLayerIsTakenByItsBaseAlone) {

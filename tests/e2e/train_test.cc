@@ -85,6 +85,13 @@ TEST_F(Train, AKilledTrainingEndsWithTheSameWeights) {
             "n\n18\n");
   EXPECT_EQ(query("select step from v_curve where metric='noise_low' order by step"),
             "step\n40\n80\n120\n");
+  // Each says its unit, the resumed training's as well.
+  EXPECT_EQ(query("select distinct unit from metric m join metric_def d using(metric) where "
+                  "d.metric like 'nelbo_variance%'"),
+            "unit\n(nats/token)^2\n");
+  EXPECT_EQ(query("select count(*) as n from v_result where metric in "
+                  "('training_loss','validation_nelbo','nelbo_variance_best') and variant=''"),
+            "n\n3\n");
 }
 
 TEST_F(Train, WhatComesOutIsScoredAndWrites) {

@@ -50,6 +50,43 @@ TEST(Suite, DefaultsListsAndDottedKeys) {
   EXPECT_EQ(second[0].metrics, (std::vector<std::string>{"nll", "perplexity"}));
 }
 
+TEST(Suite, ATableShowsTheRunsThatNameIt) {
+  const Suite suite = parse_suite(R"(
+    [[run]]
+    model = ["a", "b"]
+    task = "x"
+    table = "small"
+    [[run]]
+    model = "c"
+    task = "x"
+    [[table]]
+    name = "small"
+    title = "In small"
+    columns = ["perplexity", "generative_perplexity/pooled"]
+  )",
+                                  "s.toml");
+  EXPECT_EQ(suite.entries[0].table, "small");
+  EXPECT_EQ(suite.entries[1].table, "");
+  ASSERT_EQ(suite.tables.size(), 1U);
+  EXPECT_EQ(suite.tables[0].name, "small");
+  EXPECT_EQ(suite.tables[0].spec.title, "In small");
+  EXPECT_EQ(suite.tables[0].spec.columns,
+            (std::vector<std::string>{"perplexity", "generative_perplexity/pooled"}));
+  const std::string run = "[[run]]\nmodel = \"a\"\n";
+  EXPECT_EQ(
+      error_of(
+          (run + "table = \"smal\"\n[[table]]\nname = \"small\"\ncolumns = [\"a\"]\n").c_str()),
+      "s.toml: table = 'smal': unknown; did you mean 'small'?");
+  EXPECT_EQ(error_of((run + "table = 3\n").c_str()),
+            "s.toml: table = '3': the name of a [[table]]");
+  EXPECT_EQ(error_of((run + "[[table]]\ncolumns = [\"a\"]\n").c_str()),
+            "s.toml: table: name = '\"\"': a text");
+  EXPECT_NE(error_of((run + "[[table]]\nname = \"t\"\n").c_str()).find("a list of estimates"),
+            std::string::npos);
+  EXPECT_EQ(error_of((run + "[[table]]\nname = \"t\"\ncolums = []\n").c_str()),
+            "s.toml: table: key = 'colums': unknown; did you mean 'columns'?");
+}
+
 TEST(Suite, ErrorsNameFileKeyAndRemedy) {
   EXPECT_EQ(error_of("[[run]]\nmodle = \"a\"\n"),
             "s.toml: key = 'modle': unknown; did you mean 'model'?");

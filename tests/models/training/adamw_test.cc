@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -22,10 +23,10 @@ namespace dlm {
 namespace {
 
 // A parameter larger than a piece, and a small one: value and gradients are functions of `seed`.
-std::vector<Parameter> make_parameters() {
+std::vector<Parameter> make_parameters(std::int64_t large = 40'000) {
   std::vector<Parameter> parameters;
   const RandomStream random(7, Purpose::kTest, 0);
-  for (const std::int64_t size : {40'000, 17}) {
+  for (const std::int64_t size : {large, std::int64_t{17}}) {
     Parameter parameter{"p" + std::to_string(size), at::empty({size}), at::zeros({size})};
     auto* value = parameter.value.mutable_data_ptr<float>();
     for (std::int64_t i = 0; i < size; ++i)
@@ -155,9 +156,11 @@ TEST(AdamW, AnAverageOnDiskHasTheSameBits) {
   const testing::TemporaryFolder folder;
   std::vector<std::vector<at::Tensor>> averages;
   for (const std::string& where : {std::string(), folder.path()}) {
-    auto parameters = make_parameters();
+    auto parameters = make_parameters(300'000);
     AdamW optimizer(parameters, {.ema_decay = 0.9, .average_folder = where});
     for (std::uint64_t step = 0; step < 5; ++step) {
+      if (step == 3)  // as a training that goes on from a checkpoint
+        optimizer.moments()[0].average.fill_(0.25);
       set_gradients(parameters, step);
       optimizer.step({1e-2, 1});
     }
@@ -166,8 +169,61 @@ TEST(AdamW, AnAverageOnDiskHasTheSameBits) {
   EXPECT_TRUE(at::equal(averages[0][0], averages[1][0]));
   EXPECT_TRUE(at::equal(averages[0][1], averages[1][1]));
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
-  auto parameters = make_parameters();
+  auto parameters = make_parameters(300'000);
   EXPECT_THROW(AdamW(parameters, {.average_folder = folder.path() + "/missing"}), DataError);
+}
+
+double resident_megabytes() {
+  std::ifstream file("/proc/self/statm");
+  double all = 0, resident = 0;
+  file >> all >> resident;
+  return resident * 4096 / (1 << 20);
+}
+
+// An embedding of 16 MiB, a quarter of whose rows each step has a gradient for: the weights are
+// those of a plain parameter, and its gradient takes no memory between steps.
+TEST(AdamW, ASparseGradientHasTheSameBitsAndGivesItsMemoryBack) {
+  std::vector<std::vector<at::Tensor>> results;
+  std::vector<double> grown;
+  for (const bool sparse : {false, true}) {
+    Parameter rows{"rows", at::empty({4096, 1024}), untouched_zeros({4096, 1024}), sparse};
+    rows.value.fill_(0.5);
+    std::vector<Parameter> parameters{rows};
+    AdamW optimizer(parameters, {.ema_decay = 0.9});
+    auto* const gradient = parameters[0].gradient.mutable_data_ptr<float>();
+    const double before = resident_megabytes();
+    for (std::int64_t step = 0; step < 5; ++step) {
+      for (std::int64_t row = step; row < 4096; row += 4) {
+        for (std::int64_t i = 0; i < 1024; ++i)
+          gradient[row * 1024 + i] = static_cast<float>((row + i) % 13 - 6);
+      }
+      EXPECT_GT(optimizer.gradient_norm(), 0);
+      optimizer.step({1e-2, 1});
+    }
+    grown.push_back(resident_megabytes() - before);
+    EXPECT_EQ(optimizer.gradient_norm(), 0);
+    const AdamWMoments& moments = optimizer.moments()[0];
+    results.push_back({parameters[0].value, moments.first, moments.second, moments.average});
+  }
+  EXPECT_NEAR(grown[0] - grown[1], 16, 6) << grown[0] << " MiB";
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(at::equal(results[0][i], results[1][i])) << i;
+}
+
+TEST(DiskValues, AreReadAndWrittenInPartsAndSeenAsMemory) {
+  const testing::TemporaryFolder folder;
+  const DiskValues values({3, 5000}, folder.path());
+  EXPECT_TRUE(at::equal(values.tensor(), at::zeros({3, 5000})));
+  const std::vector<float> some(700, 2.5F);
+  EXPECT_EQ(values.write(9'000, 700, some.data()), 0);
+  EXPECT_EQ(values.tensor().const_data_ptr<float>()[9'699], 2.5F);
+  EXPECT_EQ(values.tensor().const_data_ptr<float>()[9'700], 0);
+  values.tensor().mutable_data_ptr<float>()[9'000] = -1;
+  values.leave();
+  std::vector<float> back(700);
+  EXPECT_EQ(values.read(9'000, 700, back.data()), 0);
+  EXPECT_EQ(back[0], -1);
+  EXPECT_EQ(back[699], 2.5F);
+  EXPECT_NE(values.read(14'500, 700, back.data()), 0) << "beyond their end";
 }
 
 TEST(AdamW, NormIsOfAllGradients) {

@@ -145,7 +145,7 @@ at::Tensor train_in_two(const std::string& folder, int stop) {
     TrainingProgress progress;
     progress.steps = stop;
     progress.interval = {0.25, 0.75};
-    progress.curve = {{3, "training_loss", 1.0 / 3}};
+    progress.note(3, {"training_loss", "nats/token", "lo", "mean", "a loss"}, 1.0 / 3);
     progress.sums = {1.0 / 7, 2, 3, 4};
     out.save(network.parameters(), trainer.optimizer(), progress);
   }
@@ -155,6 +155,8 @@ at::Tensor train_in_two(const std::string& folder, int stop) {
   const auto progress = out.restore(network.parameters(), trainer.optimizer());
   EXPECT_TRUE(progress && progress->steps == stop && progress->interval.high == 0.75);
   EXPECT_TRUE(progress && progress->curve.size() == 1 && progress->curve[0].value == 1.0 / 3);
+  EXPECT_TRUE(progress && progress->metrics.size() == 1 &&
+              progress->metrics[0].unit == "nats/token" && progress->metrics[0].doc == "a loss");
   EXPECT_TRUE(progress && progress->sums.loss == 1.0 / 7 && progress->sums.nelbo_steps == 4);
   while (trainer.steps() < 30) trainer.step();
   out.publish(network.parameters(), trainer.optimizer(), network.config_json(), at::kFloat);
