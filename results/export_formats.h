@@ -25,7 +25,8 @@ std::vector<ExportedFile> export_lm_eval(Store& store, std::span<const std::stri
 // cpu_time holds the wall time, and the context says so.
 std::string export_google_benchmark(Store& store, std::span<const std::string> run_ids);
 
-// A booktabs table, a line a run and a column a metric, value ± standard error. A value is bold
+// A booktabs table, a line a run and a column a metric, value ± standard error; metrics that only
+// describe (lengths of texts, say) are left out where others are there. A value is bold
 // where it is the best of its column and differs from every other one of it: by the paired test of
 // `compare` where the runs share their documents, else by the two standard errors; Holm over the
 // column, 5 % level.

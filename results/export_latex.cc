@@ -42,9 +42,13 @@ std::vector<ColumnData> columns_of(Store& store, std::span<const std::string> ru
           column.by_run[i] = value;
         });
   }
-  std::vector<ColumnData> ordered;
-  for (auto& [key, column] : columns) ordered.push_back(std::move(column));
-  return ordered;
+  std::vector<ColumnData> ordered, better;
+  for (auto& [key, column] : columns) {
+    if (column.better != "none")
+      better.push_back(column);
+    ordered.push_back(std::move(column));
+  }
+  return better.empty() ? ordered : better;
 }
 
 // The metric of `compare` that a stored one is a function of; empty where there is none.

@@ -160,7 +160,8 @@ std::vector<std::string> series_names(std::span<const RunFacts> runs,
         continue;
       const std::string last = split(name, '.').back();
       const char* sign = last == "block_size" ? "L'" : last == "tokens_per_step" ? "K" : nullptr;
-      full += fmt::format(", {}={}", sign != nullptr ? sign : last, value);
+      full += value.empty() ? ", no " + last
+                            : fmt::format(", {}={}", sign != nullptr ? sign : last, value);
     }
     names.push_back(full);
   }
@@ -217,7 +218,8 @@ PlotSeries front_series(const std::vector<TradeOff>& points, double sign) {
   return front;
 }
 
-std::string area_note(const std::vector<TradeOff>& points, double sign, const std::string& metric) {
+std::vector<std::string> area_notes(const std::vector<TradeOff>& points, double sign,
+                                    const std::string& metric) {
   // Where more is better the floor is 0; else the worst value among the points.
   double floor = 0;
   if (sign < 0) {
@@ -225,22 +227,32 @@ std::string area_note(const std::vector<TradeOff>& points, double sign, const st
   }
   const double area = area_under_front(points, floor);
   const Interval interval = area_interval(points, floor, kAreaDraws, 1);
-  return fmt::format(
-      "area under the front {:.4g}, 95 % [{:.4g}, {:.4g}]; from 0 tokens/s, {} {:.4g}", area,
-      interval.low, interval.high, metric, sign * floor);
+  return {fmt::format("area under the front {:.4g}, 95 % [{:.4g}, {:.4g}]", area, interval.low,
+                      interval.high),
+          fmt::format("from 0 tokens/s and {} {:.4g}", metric, sign * floor)};
 }
 
-// "L'=32 K=1" says no more than "K=1" where every label begins with the same block size.
+// "L'=32 K=1" says no more than "K=1" where every label of the series begins with the same block
+// size: the series' name says it once, where the series differ in it.
 void shorten_labels(Plot& plot) {
-  std::set<std::string> beginnings;
+  std::set<std::string> of_all;
+  std::map<std::string, std::string> of_series;  // the beginning that all its labels share
   for (const PlotSeries& series : plot.series) {
+    std::set<std::string> beginnings;
     for (const PlotPoint& point : series.points)
       beginnings.insert(point.label.substr(0, point.label.find(' ') + 1));
+    of_all.insert(beginnings.begin(), beginnings.end());
+    if (beginnings.size() == 1 && !beginnings.begin()->empty())
+      of_series[series.name] = *beginnings.begin();
   }
-  if (beginnings.size() != 1 || beginnings.begin()->empty())
-    return;
   for (PlotSeries& series : plot.series) {
-    for (PlotPoint& point : series.points) point.label.erase(0, beginnings.begin()->size());
+    const auto found = of_series.find(series.name);
+    if (found == of_series.end())
+      continue;
+    const std::string beginning = found->second;
+    for (PlotPoint& point : series.points) point.label.erase(0, beginning.size());
+    if (of_all.size() > 1)
+      series.name += ", " + beginning.substr(0, beginning.size() - 1);
   }
 }
 
@@ -274,7 +286,7 @@ Plot frontier(Store& store, std::span<const std::string> run_ids, const std::str
     series_of(plot, names[i], SeriesStyle::kPoints).points.push_back(drawn[i]);
   plot.y_label += sign > 0 ? ", more is better" : ", less is better";
   shorten_labels(plot);
-  plot.notes.push_back(area_note(points, sign, metric));
+  plot.notes = area_notes(points, sign, metric);
   plot.series.push_back(front_series(points, sign));
   return plot;
 }

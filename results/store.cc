@@ -14,6 +14,7 @@
 #include "harness/base/file.h"
 #include "harness/base/json.h"
 #include "results/run_id.h"
+#include "results/run_names.h"
 #include "results/schema.h"
 
 namespace dlm {
@@ -319,9 +320,11 @@ std::string Store::resolve_run(std::string_view prefix) {
   while (statement.step()) latest.push_back(statement.text(0));
   if (latest.empty())
     throw ConfigError("run", prefix, fmt::format("no such run; {} has no runs yet", path()));
-  throw ConfigError(
-      "run", prefix,
-      fmt::format("no run of {} begins so; the latest are {}", path(), fmt::join(latest, ", ")));
+  const std::string near = nearest_run_name(*this, prefix);
+  throw ConfigError("run", prefix,
+                    fmt::format("no run of {} begins so; {}the latest are {}", path(),
+                                near.empty() ? "" : fmt::format("did you mean '{}'? ", near),
+                                fmt::join(latest, ", ")));
 }
 
 }  // namespace dlm

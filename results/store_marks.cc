@@ -1,8 +1,10 @@
 // The part of Store that writes what people decide about runs: tags and verdicts.
 #include <cmath>
+#include <map>
 
 #include "harness/base/error.h"
 #include "results/run_id.h"
+#include "results/run_names.h"
 #include "results/store.h"
 
 namespace dlm {
@@ -47,6 +49,29 @@ void Store::add_verdicts(std::span<const GateVerdict> verdicts) {
         .run();
   }
   transaction.commit();
+}
+
+std::string nearest_run_name(Store& store, std::string_view name) {
+  constexpr std::size_t kShortestBeginning = 4;
+  std::vector<std::string> known;
+  const Table tags = store.query("SELECT DISTINCT name FROM tag ORDER BY name");
+  for (const auto& row : tags.rows) known.push_back(cell_for_people(row[0]));
+  if (const std::string tag = nearest_name(name, known); !tag.empty())
+    return tag;
+  if (name.size() < kShortestBeginning)
+    return "";
+  std::string upper(name);
+  for (char& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  const Table runs = store.query("SELECT run_id FROM run ORDER BY run_id DESC LIMIT 1000");
+  std::map<std::string, std::string> run_of;  // by the beginning of its id; the latest
+  known.clear();
+  for (const auto& row : runs.rows) {
+    const std::string run = cell_for_people(row[0]);
+    if (run_of.try_emplace(run.substr(0, name.size()), run).second)
+      known.push_back(run.substr(0, name.size()));
+  }
+  const std::string near = nearest_name(upper, known);
+  return near.empty() ? "" : run_of.at(near);
 }
 
 }  // namespace dlm

@@ -16,6 +16,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
+#include "results/run_names.h"
 
 namespace dlm {
 namespace {
@@ -144,8 +145,11 @@ GateResult measured_and_judged(GateSpec& spec, const ParsedOptions& options,
 
 int conclude(const GateResult& result, const ParsedOptions& options, const std::string& base_db) {
   if (result.pairs.empty()) {
-    log_warning(fmt::format("gate: nothing in {} is tagged, built from or named '{}'",
-                            base_db.empty() ? store_path(options) : base_db, result.baseline));
+    const std::string& path = base_db.empty() ? store_path(options) : base_db;
+    const std::string near = nearest_run_name(*open_store_read_only(path), result.baseline);
+    log_warning(fmt::format("gate: nothing in {} is tagged, built from or named '{}'{}", path,
+                            result.baseline,
+                            near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
     return kExitNothing;
   }
   fmt::print("{}", gate_markdown(result));

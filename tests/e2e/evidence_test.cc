@@ -184,6 +184,22 @@ TEST_F(Evidence, ReproMeasuresTheCellsThatWereNotRun) {
   EXPECT_EQ(dlmbench({"repro", path, "--run", "--db", folder_.file("new.db")}).code, 2);
 }
 
+TEST_F(Evidence, RunsWithoutACommonExampleAreNoVerdict) {
+  for (const char* seed : {"3", "4"})
+    dlmbench({"run", "--model", "exact:markov?v=3", "--task",
+              fmt::format("draws:markov?v=3&seed={}&documents=5&length=8", seed), "--db", db_,
+              "-q"});
+  const auto runs = ids(db_);
+  ASSERT_EQ(runs.size(), 2U);
+  const ProcessResult result = dlmbench({"compare", runs[0], runs[1], "--db", db_});
+  EXPECT_EQ(result.code, 5);
+  EXPECT_TRUE(result.out.empty()) << result.out;
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  ASSERT_EQ(dlmbench({"tag", "main", "--db", db_}).code, 0);
+  EXPECT_NE(dlmbench({"show", "mian", "--db", db_}).err.find("did you mean 'main'"),
+            std::string::npos);
+}
+
 TEST_F(Evidence, BadInputIsOneLineAndChangesNothing) {
   measure(db_);
   const std::string id = ids(db_).at(0);

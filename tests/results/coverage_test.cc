@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -83,6 +84,41 @@ PairedCounts answers(const RandomStream& draw, std::uint64_t documents, double p
     (a ? (b ? counts.both : counts.only_a) : (b ? counts.only_b : counts.neither)) += 1;
   }
   return counts;
+}
+
+// Nats a token of one model over clusters of documents: by t, and by resampling clusters.
+TEST(CoverageSlow, RatioOverClusters) {
+  constexpr double kTruth = 3;  // nats a token
+  const auto columns = [](const RandomStream& draw, std::uint64_t count) {
+    std::array<std::vector<double>, 2> nats_and_tokens;
+    for (const PairedUnit& unit : clusters(draw, count, 0)) {
+      nats_and_tokens[0].push_back(unit.y_a);
+      nats_and_tokens[1].push_back(unit.x_a);
+    }
+    return nats_and_tokens;
+  };
+  for (const std::uint64_t count : {40U, 200U}) {
+    expect_coverage(share([&](const RandomStream& draw) {
+      const auto [nats, tokens] = columns(draw, count);
+      return covers(*t_interval(ratio_estimate(nats, tokens)), kTruth);
+    }));
+  }
+  expect_coverage(share([&](const RandomStream& draw) {
+    const auto [nats, tokens] = columns(draw, 120);
+    std::vector<std::int64_t> own(nats.size());
+    std::iota(own.begin(), own.end(), 0);
+    return covers(cluster_bootstrap_ratio(nats, tokens, own, 1000, 5), kTruth);
+  }));
+}
+
+TEST(CoverageSlow, WilsonOfAProportion) {
+  for (const double p : {0.3, 0.62}) {
+    expect_coverage(share([p](const RandomStream& draw) {
+      std::int64_t right = 0;
+      for (std::uint64_t i = 0; i < 250; ++i) right += draw.uniform(i, 70) < p ? 1 : 0;
+      return covers(wilson_interval(right, 250), p);
+    }));
+  }
 }
 
 TEST(CoverageSlow, PairedProportions) {

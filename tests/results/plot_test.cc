@@ -122,6 +122,28 @@ TEST(PlotData, DrawsTheFrontierWithIntervalsAndItsArea) {
   EXPECT_EQ(mauve.series.at(0).points.at(2).x, 3);
 }
 
+TEST(PlotData, FrontierSaysTheBlockSizeOfASeriesOnce) {
+  EvidenceStore evidence;
+  std::vector<std::string> runs;
+  for (const auto& [model, block] :
+       std::vector<std::pair<std::string, int>>{{"one", 4}, {"one", 4}, {"two", 16}}) {
+    RunHeader header = with_step(static_cast<int>(runs.size()) + 1);
+    header.model_name = model;
+    const std::string at = R"("block_size":)";
+    const auto place = header.spec_json.find(at) + at.size();
+    ASSERT_GT(place, at.size()) << header.spec_json;
+    header.spec_json.replace(place, header.spec_json.find_first_of(",}", place) - place,
+                             fmt::format("{}", block));
+    runs.push_back(evidence.add(header, 30, [](std::int64_t, ExampleRow&) {}));
+    evidence.estimate(runs.back(), "exact_match", 0.9 - 0.1 * block, 0.02);
+  }
+  const Plot plot = make_plot(evidence.store(), runs, {"frontier", "exact_match", ""});
+  ASSERT_EQ(plot.series.size(), 3U);
+  EXPECT_TRUE(plot.series[0].name.ends_with(", L'=4")) << plot.series[0].name;
+  EXPECT_TRUE(plot.series[1].name.ends_with(", L'=16")) << plot.series[1].name;
+  EXPECT_EQ(plot.series[0].points.at(1).label, "K=2");
+}
+
 TEST(PlotData, SaysWhatIsMissing) {
   EvidenceStore evidence;
   const auto run = evidence.add("a", 3, [](std::int64_t, ExampleRow&) {});

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "harness/base/error.h"
+#include "results/run_names.h"
 #include "tests/results/expect_error.h"
 #include "tests/results/sample_run.h"
 #include "tests/support/data.h"
@@ -330,6 +331,13 @@ TEST(Store, RunsAreNamedByTheBeginningOfTheirId) {
             "run = '" + a.substr(0, 4) + "': begins the ids of more than one run: " + b + ", " + a);
   EXPECT_EQ(error_of<ConfigError>([&] { f.store->resolve_run("%"); }),
             "run = '%': no run of " + f.path + " begins so; the latest are " + b + ", " + a);
+  std::string typo = a.substr(0, 12);
+  typo.back() = typo.back() == '0' ? '1' : '0';
+  EXPECT_EQ(nearest_run_name(*f.store, typo).substr(0, 11), a.substr(0, 11));
+  EXPECT_EQ(nearest_run_name(*f.store, "no such name"), "");
+  f.store->set_tag("main", std::vector<std::string>{a});
+  EXPECT_CONTAINS(error_of<ConfigError>([&] { f.store->resolve_run("mian"); }),
+                  "begins so; did you mean 'main'? the latest are " + b);
   EXPECT_CONTAINS(error_of<ConfigError>([&] { f.store->resolve_run(""); }), "the latest are");
 }
 
