@@ -93,8 +93,10 @@ std::string command_of_cell(std::string command, const PaperCell& cell) {
   fill("{model}", cell.model);
   fill("{task}", cell.task);
   std::string options;
-  for (const auto& [name, value] : cell.settings)
-    options += fmt::format(" --{} {}", field_flag(name), value);
+  for (const auto& [name, value] : cell.settings) {
+    if (!value.empty())  // what a cell asks to be unset is so unless it is given
+      options += fmt::format(" --{} {}", field_flag(name), value);
+  }
   const auto remark = command.find(" # ");
   command.insert(remark == std::string::npos ? command.size() : remark, options);
   return command;
