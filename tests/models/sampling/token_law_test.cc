@@ -35,17 +35,24 @@ void expect_dense(const TokenLaw& law, const std::vector<double>& dense) {
   for (std::size_t i = 0; i < dense.size(); ++i) ASSERT_NEAR(mine[i], dense[i], 1e-13) << i;
 }
 
+std::vector<TokenFilter> various_filters() {
+  return {{},
+          {.temperature = 0.3},
+          {.top_k = 3},
+          {.nucleus_p = 0.9},
+          {.nucleus_p = 1e-9},
+          {.nucleus_p = 1 - 1e-15},
+          {.nucleus_p = 0.9, .nucleus_rule = NucleusRule::kDrop},
+          {.temperature = 1.5, .top_k = 40, .nucleus_p = 0.999}};
+}
+
 TEST(TokenLaw, AgreesWithTheDenseLaw) {
   for (const std::size_t size : {1U, 2U, 7U, 131U, 5000U}) {
     for (const double spread : {0.01, 1.0, 6.0, 60.0}) {
       auto logits = random_logits(size, spread, size);
       if (size > 2)
         logits[2] = -std::numeric_limits<float>::infinity();
-      for (const TokenFilter& filter :
-           {TokenFilter{}, TokenFilter{.temperature = 0.3}, TokenFilter{.top_k = 3},
-            TokenFilter{.nucleus_p = 0.9}, TokenFilter{.nucleus_p = 1e-9},
-            TokenFilter{.nucleus_p = 0.9, .nucleus_rule = NucleusRule::kDrop},
-            TokenFilter{.temperature = 1.5, .top_k = 40, .nucleus_p = 0.999}}) {
+      for (const TokenFilter& filter : various_filters()) {
         const TokenLaw law = token_law(logits, filter);
         expect_dense(law, token_probabilities(logits, filter));
         EXPECT_EQ(law.best, argmax_token(logits));
@@ -63,12 +70,7 @@ TEST(TokenLaw, ADrawFromLogitsIsTheLawsOwn) {
       auto logits = random_logits(size, spread, size);
       if (size > 2)
         logits[2] = -std::numeric_limits<float>::infinity();
-      for (const TokenFilter& filter :
-           {TokenFilter{}, TokenFilter{.temperature = 0.3}, TokenFilter{.top_k = 3},
-            TokenFilter{.nucleus_p = 0.9}, TokenFilter{.nucleus_p = 1e-9},
-            TokenFilter{.nucleus_p = 1 - 1e-15},
-            TokenFilter{.nucleus_p = 0.9, .nucleus_rule = NucleusRule::kDrop},
-            TokenFilter{.temperature = 1.5, .top_k = 40, .nucleus_p = 0.999}}) {
+      for (const TokenFilter& filter : various_filters()) {
         const TokenLaw law = token_law(logits, filter);
         for (const double uniform : {0.0, stream.uniform(0, draw++), stream.uniform(0, draw++)}) {
           const DrawnToken expected = draw_from(law, uniform);
