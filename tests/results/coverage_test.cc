@@ -13,6 +13,7 @@
 #include "results/compare_measures.h"
 #include "results/gate.h"
 #include "results/paired_stats.h"
+#include "results/pareto.h"
 #include "results/rank_stats.h"
 #include "results/signed_rank.h"
 
@@ -177,6 +178,22 @@ TEST(CoverageSlow, CentreOfPairs) {
       return covers(*centre_estimate(log_ratios(draw, n, 0.05), 0.95, 0.9).interval, 0.05);
     }));
   }
+}
+
+// Points far enough apart for the front to be the same in every draw; where it is not, the area of
+// noisy points is biased upwards, as its header says.
+TEST(CoverageSlow, AreaUnderAFront) {
+  const std::vector<TradeOff> truth = {
+      {10, 0.9, 0.4, 0.01}, {25, 0.7, 0.5, 0.02}, {60, 0.4, 1, 0.02}};
+  const double area = area_under_front(truth, 0);
+  expect_coverage(share([&](const RandomStream& draw) {
+    std::vector<TradeOff> seen = truth;
+    for (std::uint64_t i = 0; i < seen.size(); ++i) {
+      seen[i].speed += seen[i].speed_error * draw.normal(i, 0);
+      seen[i].quality += seen[i].quality_error * draw.normal(i, 1);
+    }
+    return covers(area_interval(seen, 0, 800, draw.below(1 << 30, 9, 0)), area);
+  }));
 }
 
 // Two suite entries measured in turn on a machine whose load wanders, drifts and now and then
