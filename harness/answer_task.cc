@@ -115,7 +115,8 @@ class AnswerTask final : public SampleTask {
     return std::make_unique<LiveAccuracy>(spec_.estimator.target_ci, spec_.answers.samples);
   }
 
-  Measures measures(std::span<const ExampleRow> rows, Store&) override {
+  Measures measures(std::span<const ExampleRow> rows, std::span<const std::string>,
+                    Store&) override {
     return verdicts_->measures(rows);
   }
 

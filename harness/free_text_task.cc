@@ -166,8 +166,11 @@ class FreeTextTask final : public SampleTask {
     return std::make_unique<TokensPerForward>();
   }
 
-  Measures measures(std::span<const ExampleRow> rows, Store& store) override {
-    return quality_.measures(rows, store);
+  std::vector<AskedMetric> metrics() const override { return quality_.metrics(); }
+
+  Measures measures(std::span<const ExampleRow> rows, std::span<const std::string> names,
+                    Store& store) override {
+    return quality_.measures(rows, names, store);
   }
 
  private:

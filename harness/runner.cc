@@ -1,16 +1,20 @@
 #include "harness/runner.h"
 
 #include <chrono>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/log.h"
 #include "harness/cli.h"
 #include "harness/environment.h"
 #include "harness/sampling_workload.h"
 #include "harness/scoring_workload.h"
+#include "harness/text_reuse.h"
 #include "models/runtime.h"
 
 namespace dlm {
@@ -91,6 +95,37 @@ std::int64_t nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
+std::vector<std::string> names_of(const std::vector<AskedMetric>& metrics) {
+  std::vector<std::string> names;
+  for (const AskedMetric& metric : metrics) names.push_back(metric.name);
+  return names;
+}
+
+// Metrics that a finished run was not asked for in its time, from its rows.
+void add_missing_metrics(const PreparedRun& run, Store& store, const std::string& run_id) {
+  std::set<std::string> known;
+  for (const Estimate& estimate : store.estimates(run_id)) known.insert(estimate.metric);
+  std::vector<AskedMetric> missing = run.workload->metrics();
+  std::erase_if(missing, [&](const AskedMetric& one) { return known.contains(one.estimate); });
+  if (missing.empty())
+    return;
+  const std::vector<std::string> names = names_of(missing);
+  const Measures measures = run.workload->estimate(store, run_id, names);
+  store.add_estimates(run_id, measures.estimates, measures.definitions);
+  log_info("{} of run {}: from its stored rows", fmt::join(names, ", "), run_id);
+}
+
+OpenedRun begin(const PreparedRun& run, Store& store, Restart restart) {
+  const std::string source =
+      restart == Restart::kFresh ? "" : find_run_of_same_text(run.header, store);
+  if (source.empty())
+    return store.begin_run(run.header, restart);
+  const OpenedRun opened = store.begin_run(with_rows_of(run.header, source), restart);
+  if (opened.state == RunState::kFresh)
+    log_info("{}: the text that run {} wrote (--fresh writes it anew)", opened.run_id, source);
+  return opened;
+}
+
 }  // namespace
 
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models) {
@@ -129,10 +164,12 @@ RunHeader measurement_header(const PreparedRun& run, const std::string& what,
 
 RunResult execute_run(const PreparedRun& run, Store& store, Restart restart) {
   using Clock = std::chrono::steady_clock;
-  const OpenedRun opened = store.begin_run(run.header, restart);
+  const OpenedRun opened = begin(run, store, restart);
   RunResult result{opened.run_id, opened.state, ""};
-  if (opened.state == RunState::kDone)
+  if (opened.state == RunState::kDone) {
+    add_missing_metrics(run, store, opened.run_id);
     return result;
+  }
   if (opened.state == RunState::kBusy) {
     result.error = "another process is measuring it now: " + opened.owner;
     return result;
@@ -140,7 +177,8 @@ RunResult execute_run(const PreparedRun& run, Store& store, Restart restart) {
   const auto start = Clock::now();
   try {
     run.workload->measure(store, opened.run_id);
-    const Measures measures = run.workload->estimate(store, opened.run_id);
+    const Measures measures =
+        run.workload->estimate(store, opened.run_id, names_of(run.workload->metrics()));
     store.add_estimates(opened.run_id, measures.estimates, measures.definitions);
   } catch (const DataError&) {
     throw;  // of the store itself: what was stored stays, and the run can be resumed

@@ -32,8 +32,9 @@ struct RunResult {
   std::string error;                  // empty where the run is done
 };
 
-// Measures what the store does not have yet, then estimates. What goes wrong on the way becomes
-// the run's error and its status "failed"; what the store throws goes up.
+// Measures what the store does not have yet, then estimates. A finished run gets the metrics that
+// it lacks; a new one takes over text that a run of the same sampler wrote. What goes wrong on the
+// way becomes the run's error and its status "failed"; what the store throws goes up.
 RunResult execute_run(const PreparedRun& run, Store& store, Restart restart);
 
 }  // namespace dlm

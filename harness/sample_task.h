@@ -58,8 +58,13 @@ class SampleTask {
 
   virtual std::unique_ptr<LiveEstimate> live() const = 0;
 
-  // From all rows. What is computed along the way may be kept in the store's cache.
-  virtual Measures measures(std::span<const ExampleRow> rows, Store& store) = 0;
+  // As Workload's.
+  virtual std::vector<AskedMetric> metrics() const { return {}; }
+
+  // Those of `metrics` with these names (everything where there is no choice), from all rows. What
+  // is computed along the way may be kept in the store's cache.
+  virtual Measures measures(std::span<const ExampleRow> rows, std::span<const std::string> names,
+                            Store& store) = 0;
 };
 
 }  // namespace dlm

@@ -107,8 +107,11 @@ class SamplingWorkload final : public Workload {
 
   void measure(Store& store, const std::string& run_id) override;
 
-  Measures estimate(Store& store, const std::string& run_id) override {
-    return task_->measures(store.rows(run_id), store);
+  std::vector<AskedMetric> metrics() const override { return task_->metrics(); }
+
+  Measures estimate(Store& store, const std::string& run_id,
+                    std::span<const std::string> names) override {
+    return task_->measures(store.rows(run_id), names, store);
   }
 
  private:
@@ -269,7 +272,7 @@ void SamplingWorkload::measure(Store& store, const std::string& run_id) {
   const std::set<RowName> done = recall(chunks, stored, *live);
   double tokens = 0;
   for (const ExampleRow& row : stored) tokens += static_cast<double>(row.canvas_tokens);
-  if (!done.empty())
+  if (!done.empty() && done.size() < task_->prompts().size())
     log_info("resuming {}: {} of {} texts are stored", run_id, done.size(),
              task_->prompts().size());
   const std::int64_t most = std::ssize(task_->prompts()) * task_->ending().max_new_tokens;

@@ -19,6 +19,9 @@
 namespace dlm {
 namespace {
 
+// The estimate that keeps how many masks a pilot chose to draw for every block.
+constexpr const char* kMaskDraws = "mask_draws";
+
 // "auto" is every metric that the task has what it takes for: documents drawn from a source have
 // no text, but a known entropy.
 std::vector<std::string> metric_list(const RunSpec& spec, const ScorePlan& plan) {
@@ -97,10 +100,10 @@ void ScoringWorkload::choose_draws(Store& store, const std::string& run_id) {
            pilot.draws, pilot.documents, pilot.expected_documents, plan_.units.size(),
            pilot.reaches_target ? "" : ", which will not meet the target");
   Estimate draws;
-  draws.metric = "mask_draws";
+  draws.metric = kMaskDraws;
   draws.value = static_cast<double>(pilot.draws);
   draws.n = pilot.documents;
-  const MetricDefinition definition = {"mask_draws", "draws/block", "none",
+  const MetricDefinition definition = {kMaskDraws, "draws/block", "none",
                                        "least cost for the target, from a pilot",
                                        "masks drawn for every block"};
   store.add_estimates(run_id, std::span(&draws, 1), std::span(&definition, 1));
@@ -112,11 +115,28 @@ void ScoringWorkload::measure(Store& store, const std::string& run_id) {
   score_missing({spec_, model_, plan_, estimator_}, store, run_id);
 }
 
-Measures ScoringWorkload::estimate(Store& store, const std::string& run_id) {
+// The number that choose_draws stored, of a run that another process measured.
+void ScoringWorkload::recall_draws(Store& store, const std::string& run_id) {
+  for (const Estimate& estimate : store.estimates(run_id)) {
+    if (estimate.metric == kMaskDraws)
+      estimator_->draws = static_cast<std::int64_t>(estimate.value);
+  }
+}
+
+std::vector<AskedMetric> ScoringWorkload::metrics() const {
+  std::vector<AskedMetric> asked;
+  for (const std::string& name : metric_list(spec_, plan_)) asked.push_back({name, name});
+  return asked;
+}
+
+Measures ScoringWorkload::estimate(Store& store, const std::string& run_id,
+                                   std::span<const std::string> names) {
+  if (chooses_draws())
+    recall_draws(store, run_id);
   const std::vector<ExampleRow> rows = store.rows(run_id);
   const MetricOptions options = metric_options(plan_, model_, estimator_);
   Measures measures;
-  for (const std::string& name : metric_list(spec_, plan_)) {
+  for (const std::string& name : names) {
     if (name == kNelboVariance) {
       Measures variance =
           nelbo_variance_measures(*model_.denoiser, plan_, *estimator_, spec_.batch_size);

@@ -29,11 +29,14 @@ class ScoringWorkload final : public Workload {
   Json identity() const override;
   std::string plan_text() const override;
   void measure(Store& store, const std::string& run_id) override;
-  Measures estimate(Store& store, const std::string& run_id) override;
+  std::vector<AskedMetric> metrics() const override;
+  Measures estimate(Store& store, const std::string& run_id,
+                    std::span<const std::string> names) override;
 
  private:
   bool chooses_draws() const;
   void choose_draws(Store& store, const std::string& run_id);
+  void recall_draws(Store& store, const std::string& run_id);
 
   RunSpec spec_;
   const LoadedModel& model_;

@@ -69,10 +69,13 @@ bool law_is_known(const RunSpec& spec) {
 
 std::span<const TextQuality::MetricRow> TextQuality::table() {
   static const std::array kRows{
-      MetricRow{"text_statistics", &TextQuality::text_statistics},
-      MetricRow{"generative_perplexity", &TextQuality::generative_perplexity},
-      MetricRow{"judge_nll_minus_entropy", &TextQuality::judge_nll_minus_entropy},
-      MetricRow{"mauve", &TextQuality::mauve}, MetricRow{"kl_to_joint", &TextQuality::kl_to_joint}};
+      MetricRow{"text_statistics", "unigram_entropy", &TextQuality::text_statistics},
+      MetricRow{"generative_perplexity", "generative_perplexity",
+                &TextQuality::generative_perplexity},
+      MetricRow{"judge_nll_minus_entropy", "judge_nll_minus_entropy",
+                &TextQuality::judge_nll_minus_entropy},
+      MetricRow{"mauve", "mauve", &TextQuality::mauve},
+      MetricRow{"kl_to_joint", "kl_to_joint", &TextQuality::kl_to_joint}};
   return kRows;
 }
 
@@ -195,7 +198,17 @@ Json TextQuality::identity() const {
   return identity;
 }
 
-Measures TextQuality::measures(std::span<const ExampleRow> rows, Store& store) const {
+std::vector<AskedMetric> TextQuality::metrics() const {
+  std::vector<AskedMetric> asked;
+  for (const MetricRow& row : table()) {
+    if (wants(row.name))
+      asked.push_back({row.name, row.estimate});
+  }
+  return asked;
+}
+
+Measures TextQuality::measures(std::span<const ExampleRow> rows, std::span<const std::string> names,
+                               Store& store) const {
   Texts texts;
   texts.rows = rows;
   for (const ExampleRow& row : rows) {
@@ -209,7 +222,7 @@ Measures TextQuality::measures(std::span<const ExampleRow> rows, Store& store) c
   }
   Measures out;
   for (const MetricRow& row : table()) {
-    if (wants(row.name))
+    if (std::find(names.begin(), names.end(), row.name) != names.end())
       (this->*row.measure)(texts, store, out);
   }
   return out;

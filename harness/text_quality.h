@@ -36,10 +36,12 @@ class TextQuality {
   // Content of what the settings name by path.
   Json identity() const;
 
-  // `rows`: their output is the text, or ids separated by spaces where the model has no tokenizer.
-  Measures measures(std::span<const ExampleRow> rows, Store& store) const;
+  std::vector<AskedMetric> metrics() const;
 
-  const std::vector<std::string>& metrics() const { return metrics_; }
+  // Those of `metrics` with these names. `rows`: their output is the text, or ids separated by
+  // spaces where the model has no tokenizer.
+  Measures measures(std::span<const ExampleRow> rows, std::span<const std::string> names,
+                    Store& store) const;
 
  private:
   struct Texts;
@@ -47,6 +49,7 @@ class TextQuality {
 
   struct MetricRow {
     const char* name;
+    const char* estimate;  // one that it always makes
     Measure measure;
   };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,12 @@ struct Measures {
   }
 };
 
+// A metric that a run was asked for, and an estimate that is stored wherever it was computed.
+struct AskedMetric {
+  std::string name;
+  std::string estimate;
+};
+
 class Workload {
  public:
   virtual ~Workload() = default;
@@ -56,8 +63,13 @@ class Workload {
   // what the model and the store throw.
   virtual void measure(Store& store, const std::string& run_id) = 0;
 
-  // From all rows of the run. Called after measure.
-  virtual Measures estimate(Store& store, const std::string& run_id) = 0;
+  // Empty where the task computes all it has whatever is asked.
+  virtual std::vector<AskedMetric> metrics() const = 0;
+
+  // Those of `metrics` with these names, from all rows of the run; everything where the task does
+  // not choose. Called when every row is there.
+  virtual Measures estimate(Store& store, const std::string& run_id,
+                            std::span<const std::string> names) = 0;
 };
 
 }  // namespace dlm

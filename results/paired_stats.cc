@@ -158,13 +158,4 @@ std::int64_t needed_units(double unit_sd, double margin, double power, double al
       std::min(kLargestCount, std::max(2.0, std::ceil(ratio * ratio))));
 }
 
-double power_of_test(double effect, double std_error, double alpha) {
-  check_open_unit("alpha", alpha);
-  if (!(std_error > 0))
-    throw ConfigError("standard error", fmt::format("{}", std_error), "a number above 0");
-  const double critical = normal_quantile(1 - alpha / 2);
-  const double shift = effect / std_error;
-  return normal_cdf(shift - critical) + normal_cdf(-shift - critical);
-}
-
 }  // namespace dlm

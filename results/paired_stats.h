@@ -65,8 +65,4 @@ std::vector<double> holm_adjusted(std::span<const double> p_values);
 // sqrt(units). margin > 0, power and alpha in (0, 1) (ConfigError).
 std::int64_t needed_units(double unit_sd, double margin, double power = 0.8, double alpha = 0.05);
 
-// Probability that a two-sided test at `alpha` finds a true difference of `effect` whose estimate
-// has the standard error `std_error` > 0, by the normal approximation.
-double power_of_test(double effect, double std_error, double alpha = 0.05);
-
 }  // namespace dlm

@@ -21,6 +21,7 @@ extern const std::string_view results_schema_sql;
 extern const std::string_view results_schema_v2_sql;
 extern const std::string_view results_schema_v3_sql;
 extern const std::string_view results_schema_v4_sql;
+extern const std::string_view results_schema_v5_sql;
 }  // namespace embedded
 
 namespace {
@@ -103,9 +104,10 @@ std::string config_view_sql(std::span<const std::string> settings) {
 }  // namespace
 
 std::span<const std::string_view> schema_steps() {
-  static const std::array<std::string_view, 4> steps = {
+  static const std::array<std::string_view, 5> steps = {
       embedded::results_schema_sql, embedded::results_schema_v2_sql,
-      embedded::results_schema_v3_sql, embedded::results_schema_v4_sql};
+      embedded::results_schema_v3_sql, embedded::results_schema_v4_sql,
+      embedded::results_schema_v5_sql};
   return steps;
 }
 

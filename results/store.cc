@@ -242,6 +242,8 @@ OpenedRun Store::begin_run(const RunHeader& header, Restart restart) {
   if (found)
     mark_superseded(database_, current.run_id, new_id);
   insert_run(new_id, header);
+  if (!header.rows_of.empty())
+    copy_rows(header.rows_of, new_id);
   transaction.commit();
   new_lock.keep();
   return {new_id, RunState::kFresh, ""};

@@ -38,7 +38,8 @@ struct RunHeader {
       build_json;  // git_commit, dirty, compiler, flags, torch, cuda; numerics_epoch must be
   std::uint64_t seed = 0;  // below 2^63
   std::string command;
-  bool smoke = false;  // only some of the documents
+  bool smoke = false;   // only some of the documents
+  std::string rows_of;  // a finished run whose rows a new run begins with; empty: with none
 };
 
 enum class RunState {
@@ -93,7 +94,8 @@ class Store {
   // Finds the run of header.run_key or makes it. Of processes that begin the same run at once, one
   // gets it and the others kBusy; it is free again when that process finishes it or ends, however
   // it ends. A failed run is never resumed: its key begins a new one. A resumed run keeps its first
-  // header.
+  // header. The rows of header.rows_of, and the order in which their texts were revealed, are there
+  // when a fresh run is.
   OpenedRun begin_run(const RunHeader& header, Restart restart);
 
   // All rows by doc_id and rep, in byte order: the same whatever the order of work was. Doubles
@@ -156,6 +158,7 @@ class Store {
  private:
   Store(const std::string& path, Database::Mode mode, std::chrono::milliseconds busy_timeout);
   void insert_run(const std::string& run_id, const RunHeader& header);
+  void copy_rows(std::string_view from, std::string_view to);
   void check_held(std::string_view run_id) const;
 
   Database database_;

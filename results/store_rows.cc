@@ -58,11 +58,17 @@ class BlobWriter {
   BlobCodec codec_;
 };
 
-constexpr const char* kInsertRow =
-    "INSERT INTO sample(run_id,doc_id,rep,doc_sha,cluster,out_sha,score,nll,nll_m2,n_mc,n_tok,"
-    "n_bytes,n_words,prompt_tok,canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,"
-    "cached_positions,flops,wall_ns,exec_status,margin) "
-    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+// Of table sample, beside the run.
+constexpr std::string_view kRowColumns =
+    "doc_id,rep,doc_sha,cluster,out_sha,score,nll,nll_m2,n_mc,n_tok,n_bytes,n_words,prompt_tok,"
+    "canvas_tok,kept_tok,special_tok,nfe,positions,head_rows,cached_positions,flops,wall_ns,"
+    "exec_status,margin";
+
+std::string insert_row_sql() {
+  std::string sql = fmt::format("INSERT INTO sample(run_id,{}) VALUES(?", kRowColumns);
+  for (auto i = std::count(kRowColumns.begin(), kRowColumns.end(), ','); i >= 0; --i) sql += ",?";
+  return sql + ")";
+}
 
 constexpr const char* kSelectRows =
     "SELECT doc_id,rep,doc_sha,cluster,nll,n_tok,n_bytes,n_words,prompt_tok,special_tok,nfe,"
@@ -187,7 +193,7 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows,
   check_held(run_id);
   Transaction transaction(database_);
   BlobWriter blobs(database_);
-  Statement insert = database_.prepare(kInsertRow);
+  Statement insert = database_.prepare(insert_row_sql());
   for (const ExampleRow& row : rows) {
     const std::string item = fmt::format("doc {} rep {}", row.doc_id, row.rep);
     const Origin origin{run_id, item};
@@ -196,12 +202,16 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows,
     const auto generated = [&row](std::int64_t tokens) {
       return row.canvas_tokens > 0 ? std::optional(tokens) : std::nullopt;
     };
+    // Absent where nothing was scored: 0 would be the NLL of certain tokens.
+    const auto scored = [&](double nats, const char* name) {
+      return row.tokens > 0 ? std::optional(finite(nats, origin, name)) : std::nullopt;
+    };
     insert.bind_all(run_id, row.doc_id, row.rep, row.doc_sha, absent_if_empty(row.cluster),
                     blobs.write(row.output), finite(row.score, origin, "score"),
-                    finite(row.nll, origin, "nll"), finite(row.nll_m2, origin, "nll_m2"), row.n_mc,
-                    row.tokens, row.bytes, row.words, row.prompt_tokens,
-                    generated(row.canvas_tokens), generated(row.kept_tokens), row.special_tokens,
-                    counts.passes, counts.positions, counts.head_rows, counts.cached_positions,
+                    scored(row.nll, "nll"), scored(row.nll_m2, "nll_m2"), row.n_mc, row.tokens,
+                    row.bytes, row.words, row.prompt_tokens, generated(row.canvas_tokens),
+                    generated(row.kept_tokens), row.special_tokens, counts.passes, counts.positions,
+                    counts.head_rows, counts.cached_positions,
                     finite(counts.flops, origin, "flops"), row.wall_ns,
                     absent_if_empty(row.exec_status), finite(row.margin, origin, "margin"));
     try {
@@ -212,6 +222,21 @@ void Store::add_rows(std::string_view run_id, std::span<const ExampleRow> rows,
   }
   insert_reveals(database_, run_id, reveals);
   transaction.commit();
+}
+
+void Store::copy_rows(std::string_view from, std::string_view to) {
+  database_
+      .prepare(fmt::format("INSERT INTO sample(run_id,{0}) SELECT ?2,{0} FROM sample WHERE "
+                           "run_id=?1",
+                           kRowColumns))
+      .bind_all(from, to)
+      .run();
+  database_
+      .prepare(
+          "INSERT INTO reveal(run_id,doc_id,rep,tokens) SELECT ?2,doc_id,rep,tokens FROM reveal "
+          "WHERE run_id=?1")
+      .bind_all(from, to)
+      .run();
 }
 
 void Store::add_estimates(std::string_view run_id, std::span<const Estimate> estimates,

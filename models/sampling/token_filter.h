@@ -1,5 +1,5 @@
-// From one row of logits to the law a token is drawn from, and the draw. Pure functions on spans,
-// torch-free; laws are in double. Knows nothing of models, batches or random streams.
+// What is done to a row of logits before a token is drawn from it (token_law.h does it), its most
+// probable token, and the draw from a law written down. Torch-free; laws are in double.
 //
 // Ties are broken by the lowest index everywhere: in the argmax, at the top-k cut and in the order
 // in which the nucleus is filled.
@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace dlm {
 
@@ -22,10 +21,8 @@ enum class NucleusRule {
           // Source: bd3lms diffusion.py _nucleus_sample
 };
 
-// "keep" or "drop".
-std::string_view nucleus_rule_name(NucleusRule rule);
-
-// Throws ConfigError naming `nucleus` for any other name, with the nearest known one.
+// "keep" or "drop". Throws ConfigError naming `nucleus` for any other name, with the nearest known
+// one.
 NucleusRule parse_nucleus_rule(std::string_view name);
 
 // After the temperature.
@@ -45,20 +42,10 @@ struct TokenFilter {
 // Throws ConfigError naming the field where a value is not finite or not in its range.
 void check_token_filter(const TokenFilter& filter);
 
-// The law that `filter` makes of softmax(logits): V probabilities that sum to 1. A logit of -inf is
-// a token of probability 0. Throws InternalError naming the token where a logit is NaN or +inf, and
-// where all are -inf; DLM_CHECKs that there is a logit.
-std::vector<double> token_probabilities(std::span<const float> logits, const TokenFilter& filter);
-
-// The largest logit's index. Throws as token_probabilities.
+// The largest logit's index. Throws InternalError naming the token where a logit is NaN or +inf,
+// and where all are -inf (a logit of -inf is a token of probability 0); DLM_CHECKs that there is a
+// logit.
 std::int64_t argmax_token(std::span<const float> logits);
-
-// Sets to -inf every logit but the k largest; k >= 1, and k >= V changes nothing.
-void keep_top_k(std::span<float> logits, std::int64_t k);
-
-// Sets to 0 every probability outside the nucleus and renormalises. `probabilities` sums to 1;
-// nucleus_p in (0, 1], 1 changes nothing. Time O(V) plus a sort of about the nucleus.
-void keep_nucleus(std::span<double> probabilities, double nucleus_p, NucleusRule rule);
 
 // Inverse CDF in index order: the first token whose cumulative probability exceeds uniform times
 // the total, never one of probability 0. uniform in [0, 1); the total need not be 1 but is > 0.

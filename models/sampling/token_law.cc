@@ -229,11 +229,6 @@ DrawnToken draw_from(const TokenLaw& law, double uniform) {
   return {law.tokens[i], margin};
 }
 
-DrawnToken best_of(const TokenLaw& law) {
-  const TopTwo top = top_two(law);
-  return {law.best, top.first - top.second};
-}
-
 TopTwo top_two(const TokenLaw& law) {
   TopTwo top;
   for (const double p : law.probabilities) {

@@ -1,6 +1,6 @@
 // The law a token is drawn from, held as the tokens it can still be, and a draw that knows how
 // close it came to another token. For large vocabularies: no sort but of what decides the nucleus.
-// Torch-free. The same law as token_probabilities (token_filter.h), to rounding.
+// Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct TokenLaw {
   double margin = 0;
 };
 
-// temperature > 0. Throws as token_probabilities.
+// The law that `filter` makes of softmax(logits); temperature > 0. Throws as argmax_token.
 TokenLaw token_law(std::span<const float> logits, const TokenFilter& filter);
 
 // The same filter on a law in double, `probabilities` summing to 1. For laws too fine for f32
@@ -41,9 +41,6 @@ DrawnToken draw_from(const TokenLaw& law, double uniform);
 // draws whose law is not read otherwise.
 DrawnToken draw_from_logits(std::span<const float> logits, const TokenFilter& filter,
                             double uniform);
-
-// The most probable token; margin: to the second.
-DrawnToken best_of(const TokenLaw& law);
 
 // The two largest probabilities, the second 0 where there is one token.
 struct TopTwo {

@@ -415,7 +415,7 @@ bool Battery::held() const {
 SandboxOptions battery_options() {
   SandboxOptions options;
   options.time_limit_seconds = 1;
-  options.memory_bytes = std::int64_t{512} << 20;
+  options.memory_bytes = std::int64_t{256} << 20;
   options.address_space_bytes = std::int64_t{3} << 30;
   return options;
 }

@@ -190,6 +190,85 @@ TEST(GeneratingRun, KilledAndStartedAgainEndsWithTheSameTexts) {
   EXPECT_EQ(query(folder.file("killed.db"), "select resumes>=2 as r from run"), "r\n1\n");
 }
 
+Words sampled_world(const std::string& db) {
+  return {"run",
+          "--model",
+          "exact:tabular?v=3&l=6",
+          "--task",
+          "samples:documents=40&length=6",
+          "--db",
+          db,
+          "--sampler",
+          "random",
+          "--threads",
+          "1"};
+}
+
+constexpr const char* kEstimates =
+    "select metric, variant, printf('%.17g', value) as value from metric m join run r "
+    "using(run_id) "
+    "where superseded_by is null order by metric, variant";
+
+TEST(GeneratingRun, AMetricAskedForLaterComesFromTheStoredText) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("r.db"), at_once = folder.file("at_once.db");
+  const std::string both = "text_statistics,generative_perplexity";
+  ASSERT_EQ(dlmbench(with(sampled_world(at_once), {"--metrics", both})).code, 0);
+  ASSERT_EQ(dlmbench(with(sampled_world(db), {"--metrics", "text_statistics"})).code, 0);
+  const std::string rows = "select doc_id, wall_ns from sample order by doc_id";
+  const std::string before = query(db, rows);
+  EXPECT_EQ(query(db, kEstimates).find("generative_perplexity"), std::string::npos);
+  const ProcessResult later = dlmbench(with(sampled_world(db), {"--metrics", both}));
+  ASSERT_EQ(later.code, 0) << later.err;
+  EXPECT_NE(later.err.find("generative_perplexity of run "), std::string::npos) << later.err;
+  EXPECT_EQ(query(db, "select count(*) as n from run"), "n\n1\n");
+  EXPECT_EQ(query(db, rows), before);
+  EXPECT_EQ(query(db, kEstimates), query(at_once, kEstimates));
+  const ProcessResult again = dlmbench(with(sampled_world(db), {"--metrics", both}));
+  EXPECT_EQ(again.err.find("from its stored rows"), std::string::npos) << again.err;
+}
+
+// As judge "exact:tabular..." is another than the world itself ("auto") by name alone, so the
+// convention tells the runs apart.
+TEST(GeneratingRun, AnotherJudgeReadsTheTextThatIsThere) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("r.db"), alone = folder.file("alone.db");
+  const Words judged{"--metrics", "generative_perplexity", "--judge-convention"};
+  const auto run = [&](const std::string& store, const char* convention, const Words& more) {
+    const ProcessResult result =
+        dlmbench(with(with(with(sampled_world(store), judged), {convention}), more));
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result;
+  };
+  run(db, "clean", {});
+  run(db, "mdlm", {});
+  run(alone, "mdlm", {});
+  const auto rows = [&](const char* convention) {
+    return query(db, fmt::format("select doc_id, out_sha, wall_ns, nfe, tokens from sample s left "
+                                 "join reveal using(run_id, doc_id, rep) join v_run r "
+                                 "using(run_id) where superseded_by is null and "
+                                 "json_extract(spec_json,'$.quality.judge_convention')='{}' order "
+                                 "by doc_id",
+                                 convention));
+  };
+  EXPECT_EQ(split(rows("mdlm"), '\n').size(), 42U);
+  EXPECT_EQ(rows("mdlm"), rows("clean"));
+  const std::string other = " where run_id=(select max(run_id) from run)";
+  EXPECT_EQ(
+      query(db, "select value from metric" + other + " and metric='generative_perplexity'"),
+      query(alone, "select value from metric" + other + " and metric='generative_perplexity'"));
+  const std::string source =
+      "select json_extract(spec_json,'$.text_of_run')=(select min(run_id) from run) as same from "
+      "v_run";
+  EXPECT_EQ(query(db, source + other), "same\n1\n");
+  // Measured anew it is text of its own, and so it is under settings that change text or cost.
+  run(db, "mdlm", {"--fresh"});
+  EXPECT_EQ(query(db, source + other), "same\nNULL\n");
+  EXPECT_NE(rows("mdlm"), rows("clean"));
+  run(db, "mdlm", {"--tokens-per-step", "2"});
+  EXPECT_EQ(query(db, source + other), "same\nNULL\n");
+}
+
 TEST(GeneratingRun, DoesNotGoOnPastTheStopTokenAndCountsIt) {
   const TemporaryFolder folder;
   write_tiny_model(folder.file("m"));

@@ -143,6 +143,9 @@ TEST(Reveal, StoreOfVersionThreeIsBroughtUpToDate) {
   const auto csv = [&](const char* text) { return render(store->query(text), "csv"); };
   EXPECT_EQ(csv("SELECT count(*) AS n FROM sample"), "n\n5\n");
   EXPECT_EQ(csv("SELECT count(*) AS n FROM reveal"), "n\n0\n");
+  EXPECT_EQ(csv("SELECT sum(n_tok=0 AND nll IS NULL) AS written, sum(n_tok>0 AND nll>0) AS scored "
+                "FROM sample"),
+            "written,scored\n3,2\n");
   EXPECT_EQ(csv("SELECT name FROM tag GROUP BY name"), "name\nbase\n");
   const Table runs = store->query("SELECT run_id FROM run ORDER BY run_id");
   const std::vector<std::string> ids = {std::get<std::string>(runs.rows.at(0).at(0).value),

@@ -69,6 +69,33 @@ TEST(Store, ReplicatesOfADocumentAreRowsOfTheirOwn) {
   EXPECT_EQ(rows_bits(f.store->rows(run)), rows_bits(rows));
 }
 
+TEST(Store, WhatWasNotScoredHasNoNll) {
+  Fixture f;
+  const std::string run = f.begin("a");
+  std::vector<ExampleRow> rows = sample_rows(0, 2);
+  rows[0].tokens = 0;
+  rows[0].nll = rows[0].nll_m2 = 0;
+  f.store->add_rows(run, rows);
+  EXPECT_EQ(f.csv("SELECT nll IS NULL AS a, nll_m2 IS NULL AS b FROM sample ORDER BY doc_id"),
+            "a,b\n1,1\n0,0\n");
+  EXPECT_EQ(rows_bits(f.store->rows(run)), rows_bits(rows));
+}
+
+TEST(Store, AFreshRunBeginsWithTheRowsOfAnother) {
+  Fixture f;
+  const std::string first = f.begin("a");
+  const std::vector<ExampleRow> rows = sample_rows(0, 7);
+  const RowReveal reveal{rows[2].doc_id, rows[2].rep, {{2, 1}, {3, 2}}};
+  f.store->add_rows(first, rows, std::span(&reveal, 1));
+  RunHeader header = sample_header("b");
+  header.rows_of = first;
+  const OpenedRun second = f.store->begin_run(header, Restart::kResume);
+  EXPECT_EQ(second.state, RunState::kFresh);
+  EXPECT_EQ(rows_bits(f.store->rows(second.run_id)), rows_bits(rows));
+  EXPECT_EQ(rows_bits(f.store->rows(first)), rows_bits(rows));
+  EXPECT_EQ(f.csv("SELECT count(*) AS n, count(DISTINCT tokens) AS t FROM reveal"), "n,t\n2,1\n");
+}
+
 TEST(Store, NegativeZeroIsStoredAsZero) {
   Fixture f;
   const std::string run = f.begin("a");

@@ -1,7 +1,6 @@
 // Schedules, policies and filters of Dream, LLaDA and Fast-dLLM, against what is known of them.
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -14,6 +13,7 @@
 #include "models/sampling/reveal_policy.h"
 #include "models/sampling/reveal_schedule.h"
 #include "models/sampling/token_law.h"
+#include "tests/support/plain_law.h"
 
 namespace dlm::testing {
 namespace {
@@ -116,16 +116,13 @@ TEST(ThresholdPolicy, StepsCapWhatItReveals) {
   EXPECT_EQ(revealed("threshold", options, {0.4, 0.3, 0.2, 0.1}), 1);
 }
 
-std::map<std::int64_t, double> law_of(const std::vector<float>& logits, const TokenFilter& filter) {
+// How many tokens a filter keeps; its law is that of full sorts.
+std::int64_t kept_by(const std::vector<float>& logits, const TokenFilter& filter) {
   const TokenLaw law = token_law(logits, filter);
-  std::map<std::int64_t, double> out;
-  for (std::size_t i = 0; i < law.tokens.size(); ++i) out[law.tokens[i]] = law.probabilities[i];
-  const std::vector<double> dense = token_probabilities(logits, filter);
-  for (std::size_t v = 0; v < dense.size(); ++v)
-    EXPECT_NEAR(dense[v],
-                out.contains(static_cast<std::int64_t>(v)) ? out[static_cast<std::int64_t>(v)] : 0,
-                1e-12);
-  return out;
+  const std::vector<double> mine = dense(law, logits.size());
+  const std::vector<double> plain = plain_law(logits, filter);
+  for (std::size_t v = 0; v < plain.size(); ++v) EXPECT_NEAR(mine[v], plain[v], 1e-12);
+  return std::ssize(law.tokens);
 }
 
 // p = .5, .25, .125, .125: with top-p .7 of all the crossing token .25 stays; of the three that
@@ -138,14 +135,14 @@ TEST(FilterOrderTest, NucleusBeforeOrAfterTopK) {
   filter.nucleus_p = 0.8;  // of all: three tokens; of the top two (.667, .333): two
   filter.top_k = 3;
   filter.order = FilterOrder::kNucleusFirst;
-  EXPECT_EQ(law_of(logits, filter).size(), 3U);
+  EXPECT_EQ(kept_by(logits, filter), 3);
   filter.top_k = 2;
-  EXPECT_EQ(law_of(logits, filter).size(), 2U);
+  EXPECT_EQ(kept_by(logits, filter), 2);
   filter.nucleus_p = 0.6;  // of all: .5 < .6, so the second crosses and stays; of the top two: the
-  EXPECT_EQ(law_of(logits, filter).size(), 2U);  // first has .667 and crosses alone
-  EXPECT_NEAR(law_of(logits, filter)[0], 2.0 / 3, 1e-7);
+  EXPECT_EQ(kept_by(logits, filter), 2);  // first has .667 and crosses alone
+  EXPECT_NEAR(token_law(logits, filter).probabilities[0], 2.0 / 3, 1e-7);
   filter.order = FilterOrder::kTopKFirst;
-  EXPECT_EQ(law_of(logits, filter).size(), 1U);
+  EXPECT_EQ(kept_by(logits, filter), 1);
 }
 
 TEST(LladaMaskCounts, SpreadOverTheAnswer) {

@@ -1,3 +1,4 @@
+// What filters keep, as the laws that samplers draw from have it.
 #include "models/sampling/token_filter.h"
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 
 #include "harness/base/error.h"
 #include "harness/base/random.h"
+#include "models/sampling/token_law.h"
+#include "tests/support/plain_law.h"
 
 namespace dlm {
 namespace {
@@ -25,12 +28,11 @@ std::vector<float> logits_of(const Law& law) {
 }
 
 Law filtered(const Law& law, const TokenFilter& filter) {
-  return token_probabilities(logits_of(law), filter);
+  return testing::dense(token_law(logits_of(law), filter), law.size());
 }
 
-Law nucleus(Law law, double p, NucleusRule rule) {
-  keep_nucleus(law, p, rule);
-  return law;
+Law nucleus(const Law& law, double p, NucleusRule rule) {
+  return testing::dense(filtered_law(law, {.nucleus_p = p, .nucleus_rule = rule}), law.size());
 }
 
 void expect_law(const Law& law, Law expected) {
@@ -63,8 +65,11 @@ TEST(TokenFilter, TemperatureRaisesToAPower) {
 }
 
 TEST(TokenFilter, TemperatureZeroIsTheArgmaxWhateverElseIsSet) {
-  expect_law(filtered(kRising, {.temperature = 0}), {0, 0, 0, 1});
-  expect_law(filtered({0.3, 0.3, 0.1, 0.3}, {.temperature = 0, .top_k = 3, .nucleus_p = 0.9}),
+  const auto greedy = [](const Law& law, const TokenFilter& filter) {
+    return testing::dense(filtered_law(law, filter), law.size());
+  };
+  expect_law(greedy(kRising, {.temperature = 0}), {0, 0, 0, 1});
+  expect_law(greedy({0.3, 0.3, 0.1, 0.3}, {.temperature = 0, .top_k = 3, .nucleus_p = 0.9}),
              {1, 0, 0, 0});
 }
 
@@ -127,14 +132,13 @@ TEST(TokenFilter, NucleusIsTakenAfterTemperature) {
 
 TEST(TokenFilter, MinusInfinityIsATokenOfProbabilityZero) {
   const std::vector<float> logits = {-kInfinity, 0, -kInfinity, 0};
-  expect_law(token_probabilities(logits, {}), {0, 1, 0, 1});
-  expect_law(token_probabilities(logits, {.top_k = 3}), {0, 1, 0, 1});
-  expect_law(token_probabilities(logits, {.nucleus_p = 0.999}), {0, 1, 0, 1});
+  for (const TokenFilter& filter : {TokenFilter{}, {.top_k = 3}, {.nucleus_p = 0.999}})
+    expect_law(testing::dense(token_law(logits, filter), 4), {0, 1, 0, 1});
 }
 
 TEST(TokenFilter, RefusesLogitsThatAreNoLaw) {
   const auto error = [](std::vector<float> logits) {
-    return message_of<InternalError>([&] { (void)token_probabilities(logits, {}); });
+    return message_of<InternalError>([&] { (void)token_law(logits, {}); });
   };
   EXPECT_EQ(error({0, 1, std::nanf(""), 2}), "the logit of token 2 is nan");
   EXPECT_EQ(error({std::nanf(""), 1}), "the logit of token 0 is nan");
@@ -155,9 +159,9 @@ TEST(TokenFilter, RefusesSettingsOutOfRange) {
   EXPECT_EQ(error({}), "nothing was thrown");
 }
 
-TEST(TokenFilter, NucleusRuleHasANameBothWays) {
+TEST(TokenFilter, NucleusRulesHaveNames) {
   EXPECT_EQ(parse_nucleus_rule("keep"), NucleusRule::kKeep);
-  EXPECT_EQ(parse_nucleus_rule(nucleus_rule_name(NucleusRule::kDrop)), NucleusRule::kDrop);
+  EXPECT_EQ(parse_nucleus_rule("drop"), NucleusRule::kDrop);
   EXPECT_EQ(message_of<ConfigError>([] { (void)parse_nucleus_rule("kept"); }),
             "nucleus = 'kept': unknown; did you mean 'keep'?");
 }
@@ -194,26 +198,8 @@ TEST(DrawToken, RefusesALawWithoutMass) {
             "no token to draw: 2 probabilities sum to nan");
 }
 
-// The nucleus by a full sort, as the references write it.
-Law sorted_nucleus(const Law& law, double p, NucleusRule rule) {
-  std::vector<std::size_t> order(law.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return law[a] > law[b]; });
-  Law kept(law.size(), 0.0);
-  double mass = 0;
-  for (std::size_t n = 0; n < order.size(); ++n) {
-    const double with = mass + law[order[n]];
-    if (n > 0 && (rule == NucleusRule::kKeep ? mass >= p : with > p))
-      break;
-    kept[order[n]] = law[order[n]];
-    mass = with;
-  }
-  return kept;
-}
-
-// Sizes around the chunks of the partial sort; every second law has many ties.
-TEST(TokenFilter, PartialSelectionEqualsAFullSort) {
+// Every second law has many ties.
+TEST(TokenFilter, NucleusIsThatOfAFullSort) {
   std::uint64_t example = 0;
   for (std::size_t V : {1U, 2U, 63U, 64U, 65U, 200U, 1000U, 5000U}) {
     for (double p : {0.01, 0.3, 0.9, 0.99, 0.9999, 1 - 0x1.0p-53}) {
@@ -224,29 +210,25 @@ TEST(TokenFilter, PartialSelectionEqualsAFullSort) {
           const double x = stream.uniform(i, 0);
           law[i] = example % 2 == 0 ? std::exp(12 * x) : std::floor(1 + 4 * x);
         }
-        const double total = std::accumulate(law.begin(), law.end(), 0.0);
-        for (double& x : law) x /= total;
-        expect_law(nucleus(law, p, rule), sorted_nucleus(law, p, rule));
+        testing::normalise(law);
+        Law plain = law;
+        testing::keep_plain_nucleus(plain, p, rule);
+        expect_law(nucleus(law, p, rule), plain);
       }
     }
   }
 }
 
-TEST(TokenFilter, TopKEqualsAFullSort) {
+TEST(TokenFilter, TopKIsThatOfAFullSort) {
   for (std::uint64_t example = 0; example < 200; ++example) {
     const RandomStream stream(4, Purpose::kTest, example);
     std::vector<float> logits(1 + stream.below(300, 0, 0));
     for (std::size_t i = 0; i < logits.size(); ++i)
       logits[i] = static_cast<float>(stream.below(20, i, 1));
-    const auto k = 1 + stream.below(logits.size(), 0, 2);
-    std::vector<std::size_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
-    std::vector<float> expected(logits.size(), -kInfinity);
-    for (std::size_t n = 0; n < k; ++n) expected[order[n]] = logits[order[n]];
-    keep_top_k(logits, static_cast<std::int64_t>(k));
-    EXPECT_EQ(logits, expected) << "example " << example;
+    const TokenFilter filter{.top_k =
+                                 static_cast<std::int64_t>(1 + stream.below(logits.size(), 0, 2))};
+    expect_law(testing::dense(token_law(logits, filter), logits.size()),
+               testing::plain_law(logits, filter));
   }
 }
 

@@ -18,7 +18,7 @@ inline bool bubblewrap_works() {
   return kWorks;
 }
 
-// Limits of the battery: a second of CPU time, half a gigabyte.
+// Limits of the battery: a second of CPU time, a quarter of a gigabyte.
 inline Sandbox& small_sandbox() {
   static Sandbox sandbox(battery_options());
   return sandbox;
