@@ -41,9 +41,10 @@ std::string validation_digest(const std::vector<std::vector<std::int64_t>>& rows
 std::string training_identity(const TrainRecipe& recipe, const TrainingData& data) {
   Json identity{{"settings", recipe_fields().to_json(recipe, true)},
                 {"data", data.rows->sha256()},
-                {"numerics", kNumericsEpoch}};
-  if (recipe.noise.search)  // the interval, and so the weights, depend on them
-    identity["validation"] = validation_digest(data.validation);
+                {"numerics", kNumericsEpoch},
+                {"validation", validation_digest(data.validation)}};
+  if (data.validate)  // on what the settings say
+    identity["validation"] = {recipe.data.validation, recipe.data.validation_rows};
   if (!recipe.fine_tune_from.empty())
     identity["fine_tune_from"] =
         Checkpoint::open(resolve_data_path(recipe.fine_tune_from)).weights_sha256();
@@ -163,16 +164,21 @@ void TrainingRun::run() {
   Progress line(recipe_.name, "tokens", progress_.tokens,
                 per_step * static_cast<double>(recipe_.steps));
   const auto start = Clock::now();
+  const auto note_time = [&] {
+    progress_.seconds =
+        seconds_before_ + std::chrono::duration<double>(Clock::now() - start).count();
+  };
   while (progress_.steps < recipe_.steps) {
     const StepReport report = step();
     note_step(report);
-    progress_.seconds =
-        seconds_before_ + std::chrono::duration<double>(Clock::now() - start).count();
+    note_time();
     line.update(progress_.tokens,
                 fmt::format("step {} of {}, loss {:.4f}, gradient {:.3g}", report.step,
                             recipe_.steps, report.loss, report.gradient_norm));
-    if (is_due(recipe_.validate_every))
+    if (is_due(recipe_.validate_every)) {
       validate();
+      note_time();
+    }
     if (is_due(recipe_.checkpoint_every) || is_due(recipe_.validate_every))
       save();
   }

@@ -16,6 +16,7 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
+#include "harness/data_root.h"
 #include "harness/scorers/scored_run.h"
 #include "models/training/gradient_variance.h"
 #include "models/training/make_trainable.h"
@@ -95,7 +96,7 @@ int gradient_command(const Arguments& args) {
   const RunSpec& spec = command.spec();
   const std::vector<TrainBatch> batches =
       full_batches(command.sequences(), spec.batch_size, batch_limit(*options));
-  TrainableSpec trainable = spec_of_folder(spec.model);
+  TrainableSpec trainable = spec_of_folder(resolve_data_path(spec.model));
   trainable.dropout = 0;
   trainable.seed = spec.seed;
   trainable.dtype = spec.dtype;

@@ -110,8 +110,10 @@ class TrainedNetwork final : public Trainable {
       spec_.mask_id = spec_.vocab_size - 1;
     if (objective_ != Objective::kBlockDiffusion)
       spec_.block_size = objective_ == Objective::kAutoregressive ? 1 : spec_.length;
-    if (!spec_.initial_weights.empty())
+    if (!spec_.initial_weights.empty()) {
+      check_base(spec_of_folder(spec_.initial_weights));
       parameters_.load(spec_.initial_weights);
+    }
   }
 
   std::span<Parameter> parameters() override { return parameters_.list(); }
@@ -128,6 +130,8 @@ class TrainedNetwork final : public Trainable {
     const std::vector<double> terms =
         network_backward(run, product_weights(), scale / positions, parameters_.gradients());
     BatchLoss loss = total(plan, terms, positions);
+    // The bound is of the tokens that are scored, whatever the loss is a mean over.
+    loss.nelbo *= positions / static_cast<double>(counted_positions(batch, false));
     loss.counts = network_cost(run);
     loss.counts.flops *= 3;
     return loss;
@@ -169,6 +173,18 @@ class TrainedNetwork final : public Trainable {
   }
 
  private:
+  // What tensors of the same shapes do not tell.
+  void check_base(const TrainableSpec& base) const {
+    const auto must_be = [&](const char* field, std::int64_t mine, std::int64_t its) {
+      if (mine != its)
+        throw ConfigError(
+            field, std::to_string(mine),
+            fmt::format("{}, as the weights of {} have it", its, base.initial_weights));
+    };
+    must_be("model.heads", spec_.heads, base.heads);
+    must_be("mask_id", spec_.mask_id, base.mask_id < 0 ? base.vocab_size - 1 : base.mask_id);
+  }
+
   void check_batch(const TrainBatch& batch) const {
     const at::Tensor& ids = batch.ids;
     DLM_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong && ids.is_contiguous(),

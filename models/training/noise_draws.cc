@@ -19,8 +19,13 @@ namespace {
 constexpr double kLowest = 1e-3;  // the published lower end of the whole interval
 constexpr std::int64_t kTrainingDraw = std::int64_t{1} << 40U;  // apart from those of estimators
 
+// Searched intervals have ends in f32, as published.
+bool is_lowest(double low) {
+  return static_cast<float>(low) <= static_cast<float>(kLowest);
+}
+
 bool is_whole(const NoiseInterval& interval) {
-  return interval.low <= kLowest && interval.high == 1;
+  return is_lowest(interval.low) && interval.high == 1;
 }
 
 // The chance that k of n tokens are masked, t uniform on the interval.
@@ -130,7 +135,10 @@ class NoiseDrawer {
     noise.t = interval.low + (interval.high - interval.low) * level(stream, noise.row, noise.block);
     const bool redraws = recipe_.resamples && !is_whole(interval) && interval.low < 1;
     if (redraws) {
-      noise.masked = resampled_mask(shape.size, noise.t, {interval.low, interval.high},
+      // From the lowest level on, training allows blocks without a mask. Source: bd3lms
+      // diffusion.py q_xt, where the comparison is with a number, not with a tensor in f32.
+      const double low = is_lowest(interval.low) ? kLowest : interval.low;
+      noise.masked = resampled_mask(shape.size, noise.t, {low, interval.high},
                                     [&](std::int64_t round, std::int64_t position) {
                                       return stream.of_position(shape.block, position, round);
                                     });
@@ -139,7 +147,12 @@ class NoiseDrawer {
     } else {
       noise.masked = coin_mask(stream, shape, noise.t);
     }
-    if (!recipe_.weighs_terms || noise.masked.empty())
+    if (!recipe_.weighs_terms) {
+      if (!is_whole(interval))
+        noise.bound_weight = std::numeric_limits<double>::quiet_NaN();
+      return;
+    }
+    if (noise.masked.empty())
       return;
     noise.weight = published_weight(interval.low) == LossWeight::kOne ? 1 : 1 / noise.t;
     if (is_whole(interval))

@@ -291,6 +291,8 @@ void check_noise(const TrainRecipe& recipe) {
     throw ConfigError("noise.search", "true", "a data.validation to search on");
   if (noise.search && recipe.objective != "bd3lm")
     throw ConfigError("noise.search", "true", "false, but for bd3lm");
+  if (noise.resample && noise.draw == "counts")
+    throw ConfigError("noise.resample", "true", "false: noise.draw = counts never draws again");
 }
 
 }  // namespace

@@ -31,8 +31,9 @@ struct TrainBatch {
 struct BatchLoss {
   double sum = 0;     // nats: of the objective's weighted terms over all positions of the batch
   double tokens = 0;  // positions; sum / tokens is the mean loss, in nats a token
-  // nats: the sum with weights that make it an unbiased bound on -log p; NaN where the draw leaves
-  // out mask counts that the bound needs (a clipped interval with masks drawn again).
+  // nats: the sum with weights that make nelbo / tokens an unbiased bound on -log p a scored token
+  // (a first token that is given is none); NaN where the draw leaves out what the bound needs: mask
+  // counts (a clipped interval with masks drawn again), or noise levels of score entropy.
   double nelbo = 0;
   PassCounts counts;
 };

@@ -154,6 +154,23 @@ TEST_F(Train, ADivergedTrainingSaysSoAndKeepsItsCheckpoint) {
   EXPECT_TRUE(file_exists(out + "/training/state.safetensors"));
 }
 
+TEST_F(Train, AnotherValidationIsAnotherTraining) {
+  const Strings short_one{"--steps", "5", "--search", "false", "--resample", "false"};
+  const auto with_seed = [&](const char* seed) {
+    Strings words = short_one;
+    words.insert(words.end(), {"--validation", std::string("draws:markov?v=8&seed=") + seed});
+    return words;
+  };
+  ASSERT_EQ(train(folder_.file("a"), with_seed("9")).code, 0);
+  ASSERT_EQ(train(folder_.file("b"), with_seed("10")).code, 0);
+  EXPECT_EQ(weights(folder_.file("a")), weights(folder_.file("b")));
+  EXPECT_EQ(query("select count(distinct value) as n from metric where metric='validation_nelbo'"),
+            "n\n2\n");
+  const ProcessResult other = train(folder_.file("a"), with_seed("10"));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.err.find("validation"), std::string::npos) << other.err;
+}
+
 TEST_F(Train, AnotherTrainingsFolderIsLeftAlone) {
   const std::string out = folder_.file("out");
   ASSERT_EQ(train(out, {"--steps", "5"}).code, 0);

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "models/diffusion/clipped_schedule.h"
+
 namespace dlm {
 namespace {
 
@@ -97,6 +99,32 @@ TEST(NoiseDraws, MasksDrawnAgainStayInTheInterval) {
     EXPECT_TRUE(noise.masked.size() == 2 || noise.masked.size() == 3);
     EXPECT_DOUBLE_EQ(noise.weight, 1 / noise.t);
     EXPECT_TRUE(std::isnan(noise.bound_weight));
+  }
+}
+
+// The search's intervals begin at 1e-3 in f32; blocks without a mask occur there, as published.
+TEST(NoiseDraws, MasksDrawnAgainMayBeEmptyFromTheLowestLevelOn) {
+  NoiseRecipe recipe;
+  recipe.interval = candidate_intervals({{0.5}, 0.05}, kSize)[1];
+  ASSERT_EQ(recipe.interval.low, static_cast<double>(1e-3F));
+  recipe.resamples = true;
+  std::size_t empty = 0;
+  for (const BlockNoise& noise : drawn(recipe, 0, 200)) {
+    empty += noise.masked.empty() && noise.block > 0 ? 1U : 0U;
+    EXPECT_LE(noise.masked.size(), 2U);
+  }
+  EXPECT_GT(empty, 0U);
+}
+
+TEST(NoiseDraws, ScoreEntropyHasABoundOnTheWholeIntervalAlone) {
+  NoiseRecipe recipe;
+  recipe.weighs_terms = false;
+  for (const BlockNoise& noise : drawn(recipe, 0, 3)) EXPECT_EQ(noise.bound_weight, 1);
+  recipe.interval = {0.5, 0.6};
+  for (const BlockNoise& noise : drawn(recipe, 0, 3)) {
+    if (!noise.masked.empty()) {
+      EXPECT_TRUE(std::isnan(noise.bound_weight));
+    }
   }
 }
 

@@ -118,6 +118,8 @@ TEST(Recipe, RefusesSettingsThatDoNotGoTogether) {
   refuses([](TrainRecipe& r) { r.block_size = 0; }, "block_size");
   refuses([](TrainRecipe& r) { r.objective = "mdlm"; }, "block_size");
   refuses([](TrainRecipe& r) { r.noise.low = 0.9, r.noise.high = 0.5; }, "noise.high");
+  refuses([](TrainRecipe& r) { r.noise.resample = true, r.noise.draw = "counts"; },
+          "noise.resample");
   const auto autoregressive = [](TrainRecipe& r) {
     r.objective = "ar";
     r.block_size = 0;

@@ -169,6 +169,40 @@ TEST(Trainable, CountsWhatItComputes) {
   EXPECT_GT(loss.counts.flops, 0);
 }
 
+// The same noise in both, and no dropout.
+TEST(Trainable, TheBoundOfAStepIsThatOfAValidation) {
+  for (const std::string objective : {"ar", "mdlm", "sedd", "bd3lm"}) {
+    const TrainableSpec spec = small_spec(objective);
+    const auto network = random_network(spec);
+    const TrainBatch batch = {random_ids(spec, 3), 7};
+    const BatchLoss trained = network->accumulate_gradients(batch, 1);
+    const BatchLoss measured = network->evaluate(batch);
+    EXPECT_NEAR(trained.nelbo / trained.tokens, measured.nelbo / measured.tokens,
+                1e-6 * std::abs(measured.nelbo))
+        << objective;
+    EXPECT_NEAR(trained.sum, measured.sum, 1e-6 * std::abs(measured.sum)) << objective;
+  }
+}
+
+TEST(Trainable, BeginsOnlyFromAFolderOfItsHeadsAndMask) {
+  const TrainableSpec spec = small_spec("mdlm");
+  testing::save_network(*random_network(spec), folder_of("heads"));
+  const auto refusal = [&](auto change) -> std::string {
+    TrainableSpec other = spec;
+    other.initial_weights = folder_of("heads");
+    change(other);
+    try {
+      (void)make_trainable(other);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal([](TrainableSpec&) {}), "accepted");
+  EXPECT_TRUE(refusal([](TrainableSpec& s) { s.heads *= 2; }).starts_with("model.heads"));
+  EXPECT_TRUE(refusal([](TrainableSpec& s) { s.mask_id = 1; }).starts_with("mask_id"));
+}
+
 TEST(Trainable, NoiseIntervalsChangeTheDraw) {
   TrainableSpec spec = small_spec("bd3lm");
   const auto network = random_network(spec);
