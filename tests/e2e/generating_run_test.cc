@@ -212,15 +212,15 @@ constexpr const char* kEstimates =
 TEST(GeneratingRun, AMetricAskedForLaterComesFromTheStoredText) {
   const TemporaryFolder folder;
   const std::string db = folder.file("r.db"), at_once = folder.file("at_once.db");
-  const std::string both = "text_statistics,generative_perplexity";
+  const std::string both = "text_statistics,kl_to_joint";
   ASSERT_EQ(dlmbench(with(sampled_world(at_once), {"--metrics", both})).code, 0);
   ASSERT_EQ(dlmbench(with(sampled_world(db), {"--metrics", "text_statistics"})).code, 0);
   const std::string rows = "select doc_id, wall_ns from sample order by doc_id";
   const std::string before = query(db, rows);
-  EXPECT_EQ(query(db, kEstimates).find("generative_perplexity"), std::string::npos);
+  EXPECT_EQ(query(db, kEstimates).find("kl_to_joint"), std::string::npos);
   const ProcessResult later = dlmbench(with(sampled_world(db), {"--metrics", both}));
   ASSERT_EQ(later.code, 0) << later.err;
-  EXPECT_NE(later.err.find("generative_perplexity of run "), std::string::npos) << later.err;
+  EXPECT_NE(later.err.find("kl_to_joint of run "), std::string::npos) << later.err;
   EXPECT_EQ(query(db, "select count(*) as n from run"), "n\n1\n");
   EXPECT_EQ(query(db, rows), before);
   EXPECT_EQ(query(db, kEstimates), query(at_once, kEstimates));
@@ -228,8 +228,18 @@ TEST(GeneratingRun, AMetricAskedForLaterComesFromTheStoredText) {
   EXPECT_EQ(again.err.find("from its stored rows"), std::string::npos) << again.err;
 }
 
-// As judge "exact:tabular..." is another than the world itself ("auto") by name alone, so the
-// convention tells the runs apart.
+TEST(GeneratingRun, LikelihoodsAnswerToMetricsAskedForLaterToo) {
+  const TemporaryFolder folder;
+  const std::string db = folder.file("r.db");
+  const Words run{
+      "run",  "--model", "exact:markov?v=8", "--task", "draws:markov?v=8&documents=20&length=16",
+      "--db", db,        "--metrics"};
+  ASSERT_EQ(dlmbench(with(run, {"nll"})).code, 0);
+  ASSERT_EQ(dlmbench(with(run, {"perplexity"})).code, 0);
+  EXPECT_EQ(query(db, "select metric, count(distinct run_id) as n from metric group by metric"),
+            "metric,n\nnll,1\nperplexity,1\n");
+}
+
 TEST(GeneratingRun, AnotherJudgeReadsTheTextThatIsThere) {
   const TemporaryFolder folder;
   const std::string db = folder.file("r.db"), alone = folder.file("alone.db");
@@ -244,12 +254,13 @@ TEST(GeneratingRun, AnotherJudgeReadsTheTextThatIsThere) {
   run(db, "mdlm", {});
   run(alone, "mdlm", {});
   const auto rows = [&](const char* convention) {
-    return query(db, fmt::format("select doc_id, out_sha, wall_ns, nfe, tokens from sample s left "
-                                 "join reveal using(run_id, doc_id, rep) join v_run r "
-                                 "using(run_id) where superseded_by is null and "
-                                 "json_extract(spec_json,'$.quality.judge_convention')='{}' order "
-                                 "by doc_id",
-                                 convention));
+    return query(db,
+                 fmt::format("select doc_id, out_sha, s.wall_ns, nfe, tokens from sample s left "
+                             "join reveal using(run_id, doc_id, rep) join v_run r "
+                             "using(run_id) where superseded_by is null and "
+                             "json_extract(spec_json,'$.quality.judge_convention')='{}' order "
+                             "by doc_id",
+                             convention));
   };
   EXPECT_EQ(split(rows("mdlm"), '\n').size(), 42U);
   EXPECT_EQ(rows("mdlm"), rows("clean"));
@@ -263,10 +274,10 @@ TEST(GeneratingRun, AnotherJudgeReadsTheTextThatIsThere) {
   EXPECT_EQ(query(db, source + other), "same\n1\n");
   // Measured anew it is text of its own, and so it is under settings that change text or cost.
   run(db, "mdlm", {"--fresh"});
-  EXPECT_EQ(query(db, source + other), "same\nNULL\n");
+  EXPECT_EQ(query(db, source + other), "same\n\n");
   EXPECT_NE(rows("mdlm"), rows("clean"));
   run(db, "mdlm", {"--tokens-per-step", "2"});
-  EXPECT_EQ(query(db, source + other), "same\nNULL\n");
+  EXPECT_EQ(query(db, source + other), "same\n\n");
 }
 
 TEST(GeneratingRun, DoesNotGoOnPastTheStopTokenAndCountsIt) {

@@ -199,7 +199,7 @@ TEST(Trainable, BeginsOnlyFromAFolderOfItsHeadsAndMask) {
     return "accepted";
   };
   EXPECT_EQ(refusal([](TrainableSpec&) {}), "accepted");
-  EXPECT_TRUE(refusal([](TrainableSpec& s) { s.heads *= 2; }).starts_with("model.heads"));
+  EXPECT_TRUE(refusal([](TrainableSpec& s) { s.heads = 2; }).starts_with("model.heads"));
   EXPECT_TRUE(refusal([](TrainableSpec& s) { s.mask_id = 1; }).starts_with("mask_id"));
 }
 
