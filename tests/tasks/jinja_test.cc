@@ -100,6 +100,11 @@ TEST(ChatTemplate, ComesFromTheModelsFolder) {
   const ChatTemplate chat = ChatTemplate::from_folder(folder.path());
   EXPECT_EQ(chat.render(Messages{{"user", "hi"}}, ChatTemplate::Generation::kNone), "<s>hi");
   EXPECT_THROW(ChatTemplate::from_folder("/nowhere"), DataError);
+  // As for transformers, a file of its own goes before the config's entry.
+  write_file_atomically(folder.file("chat_template.jinja"), "{{ bos_token }}!");
+  EXPECT_EQ(ChatTemplate::from_folder(folder.path())
+                .render(Messages{{"user", "hi"}}, ChatTemplate::Generation::kNone),
+            "<s>!");
 }
 
 TEST(ChatTemplate, LastAssistantTurnIsContinued) {
