@@ -417,6 +417,7 @@ SandboxOptions battery_options() {
   options.time_limit_seconds = 1;
   options.memory_bytes = std::int64_t{256} << 20;
   options.address_space_bytes = std::int64_t{3} << 30;
+  options.processes = 36;  // a fork bomb of interpreters of 6 MB stays within the memory
   return options;
 }
 

@@ -35,6 +35,7 @@ struct SandboxPool::Progress {
 
 SandboxPool::SandboxPool(const LaunchPlan& plan, std::int64_t workers)
     : plan_(plan), workers_(static_cast<std::size_t>(workers)) {
+  plan_.mark = new_sandbox_mark();
   boxes_.resize(2 * workers_);
   if (plan.options.isolation == Isolation::kNone) {
     std::string pattern = (std::filesystem::temp_directory_path() / "dlmbench-XXXXXX").string();
@@ -163,7 +164,7 @@ std::int64_t SandboxPool::count_strays() const {
   std::int64_t n = 0;
   for (int attempt = 0; attempt < 40; ++attempt) {
     std::set<pid_t> strays;
-    for (const pid_t process : processes_with_environment(sandbox_mark())) strays.insert(process);
+    for (const pid_t process : processes_with_environment(plan_.mark)) strays.insert(process);
     for (const auto& box : boxes_) {
       for (const pid_t process : process_tree(box->process())) strays.erase(process);
     }

@@ -1,6 +1,7 @@
 #include "tasks/sandbox/sandbox.h"
 
 #include <array>
+#include <csignal>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/json.h"
+#include "harness/base/text.h"
 #include "tests/tasks/sandbox/open_sandbox.h"
 
 namespace dlm {
@@ -161,6 +163,27 @@ TEST(Sandbox, RefusesWhatItCanNotDo) {
   options = {};
   options.interpreter = "/usr/bin/true";  // ends before it takes a program
   EXPECT_THROW(Sandbox{options}, SandboxUnavailable);
+}
+
+// A count that could not differ from 0 would prove nothing: without isolation a process of a
+// session of its own outlives its sandbox.
+TEST(Sandbox, CountsWhatOutlivesIt) {
+  SandboxOptions options = battery_options();
+  options.isolation = Isolation::kNone;
+  Sandbox open(options);
+  EXPECT_EQ(open.count_strays(), 0);
+  const std::array programs{
+      SandboxProgram{"import os, time\nchild = os.fork()\nif child == 0:\n"
+                     "    os.setsid()\n    time.sleep(60)\n"
+                     "while os.getsid(child) == os.getsid(0):\n    time.sleep(0.001)\n",
+                     "raise ValueError(child)",
+                     {}}};
+  const ExecResult result = open.run(programs).front();
+  ASSERT_TRUE(result.detail.starts_with("ValueError: ")) << result.detail;
+  EXPECT_EQ(open.count_strays(), 1);
+  const auto stray = parse_int(result.detail.substr(result.detail.find(' ') + 1));
+  ASSERT_EQ(::kill(static_cast<pid_t>(stray.value()), SIGKILL), 0);
+  EXPECT_EQ(open.count_strays(), 0);
 }
 
 TEST(HostileBattery, IsHeld) {
