@@ -122,12 +122,13 @@ void SandboxPool::note_failed_start(const Box& box) {
 void SandboxPool::collect(Progress& progress) {
   for (auto& box : boxes_) {
     box->work();
-    if (box->state() == Box::State::kReady)
+    if (box->was_ready())
       failed_starts_ = 0;
     if (box->state() != Box::State::kGone)
       continue;
     if (!box->job_index()) {
-      note_failed_start(*box);
+      if (!box->was_ready())
+        note_failed_start(*box);
     } else {
       const std::size_t index = *box->job_index();
       const ExecResult& result = box->outcome().result;
@@ -150,6 +151,7 @@ std::vector<JobOutcome> SandboxPool::run(std::span<const SandboxJob> jobs,
   Progress progress{jobs, on_done, {}, std::vector<int>(jobs.size()), {}, 0};
   progress.outcomes.resize(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) progress.open.push_back(i);
+  collect(progress);  // what ended while it waited, the first to go where memory was short
   while (progress.n_done < jobs.size()) {
     refill();
     hand_out(progress);
