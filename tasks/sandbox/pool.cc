@@ -122,7 +122,7 @@ void SandboxPool::note_failed_start(const Box& box) {
 void SandboxPool::collect(Progress& progress) {
   for (auto& box : boxes_) {
     box->work();
-    if (box->was_ready())
+    if (box->state() == Box::State::kReady)
       failed_starts_ = 0;
     if (box->state() != Box::State::kGone)
       continue;
@@ -151,6 +151,11 @@ std::vector<JobOutcome> SandboxPool::run(std::span<const SandboxJob> jobs,
   Progress progress{jobs, on_done, {}, std::vector<int>(jobs.size()), {}, 0};
   progress.outcomes.resize(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) progress.open.push_back(i);
+  for (auto& box : boxes_) {
+    if (box && box->job_index())
+      box.reset();  // of a run that was given up
+  }
+  refill();
   collect(progress);  // what ended while it waited, the first to go where memory was short
   while (progress.n_done < jobs.size()) {
     refill();
