@@ -16,6 +16,18 @@
 namespace dlm {
 namespace {
 
+// The extractor whose verdict is a row's score. Throws ConfigError for one that the task has not.
+const ExtractorForm& primary_of(const AnswerSpec& spec, const TaskDefinition& definition) {
+  const std::string& wanted = spec.extractor.empty() ? definition.primary : spec.extractor;
+  std::vector<std::string> known;
+  for (const ExtractorForm& form : definition.extractors) {
+    if (form.name == wanted)
+      return form;
+    known.push_back(form.name);
+  }
+  throw unknown_name("extractor", wanted, known);
+}
+
 std::size_t place_of(const Task& task, const ExampleRow& row) {
   const auto place = task.find_id(row.doc_id);
   DLM_CHECK(place.has_value(), "no document {}", row.doc_id);
@@ -33,13 +45,9 @@ std::vector<std::int64_t> up_to(std::int64_t samples, std::vector<std::int64_t> 
 class ExtractorVerdicts final : public AnswerVerdicts {
  public:
   ExtractorVerdicts(const AnswerSpec& spec, const Task& task) : task_(task) {
-    options_.primary = spec.extractor.empty() ? task.definition().primary : spec.extractor;
+    options_.primary = primary_of(spec, task.definition()).name;
     if (spec.samples > 1)
       options_.majority = up_to(spec.samples, {8});
-    std::vector<std::string> known;
-    for (const ExtractorForm& form : task.definition().extractors) known.push_back(form.name);
-    if (std::find(known.begin(), known.end(), options_.primary) == known.end())
-      throw unknown_name("extractor", options_.primary, known);
   }
 
   void judge(std::span<ExampleRow> rows) override {
@@ -71,19 +79,25 @@ class ExtractorVerdicts final : public AnswerVerdicts {
 
 class ProgramVerdicts final : public AnswerVerdicts {
  public:
-  ProgramVerdicts(const AnswerSpec& spec, const Task& task) : sandbox_(SandboxOptions()) {
+  ProgramVerdicts(const AnswerSpec& spec, const Task& task)
+      : task_(task), sandbox_(SandboxOptions()) {
     const TaskDefinition& definition = task.definition();
+    is_sanitised_ = primary_of(spec, definition).kind == ExtractorKind::kSanitised;
     const std::string path = data_root() + "/" + definition.data.path;
     has_sanitiser_ = definition.id.starts_with("humaneval");
     if (!has_sanitiser_ && !definition.id.starts_with("mbpp"))
       throw ConfigError("task", definition.id, "humaneval or mbpp: their programs can be run");
     problems_ = has_sanitiser_ ? read_humaneval(path) : read_mbpp(path);
     for (const CodeProblem& problem : problems_) by_id_[problem.id] = &problem;
+    if (is_sanitised_ && !has_sanitiser_)
+      throw ConfigError("extractor", "sanitised",
+                        "of HumanEval: MBPP's programs are not sanitised");
     ks_ = up_to(spec.samples, {1, 10, 100});
   }
 
   void judge(std::span<ExampleRow> rows) override {
-    const CodeScores scores = score_attempts(sandbox_, attempts_of(rows), {Sanitising::kOff, {1}});
+    const Sanitising sanitising = is_sanitised_ ? Sanitising::kOn : Sanitising::kOff;
+    const CodeScores scores = score_attempts(sandbox_, attempts_of(rows), {sanitising, {1}});
     for (std::size_t i = 0; i < rows.size(); ++i) {
       rows[i].score = scores.rows[i].score;
       rows[i].exec_status = scores.rows[i].exec_status;
@@ -92,13 +106,15 @@ class ProgramVerdicts final : public AnswerVerdicts {
 
   Measures measures(std::span<const ExampleRow> rows) override {
     Measures measures;
-    const PassAtK pass({ks_, ""});
-    const ExecShare shares;
+    const std::string variant = is_sanitised_ ? "sanitised" : "";
+    const PassAtK pass({ks_, variant});
+    const ExecShare shares(variant);
     measures.add(pass.compute(rows), pass.definitions());
     measures.add(shares.compute(rows), shares.definitions());
     if (has_sanitiser_) {
-      CodeScores sanitised = score_attempts(sandbox_, attempts_of(rows), {Sanitising::kOn, ks_});
-      measures.add(std::move(sanitised.estimates), {});
+      const Sanitising other = is_sanitised_ ? Sanitising::kOff : Sanitising::kOn;
+      CodeScores scores = score_attempts(sandbox_, attempts_of(rows), {other, ks_});
+      measures.add(std::move(scores.estimates), {});
     }
     return measures;
   }
@@ -113,15 +129,18 @@ class ProgramVerdicts final : public AnswerVerdicts {
     for (const ExampleRow& row : rows) {
       const auto problem = by_id_.find(row.doc_id);
       DLM_CHECK(problem != by_id_.end(), "no problem {}", row.doc_id);
-      attempts.push_back({{problem->second, problem->second->prompt, row.output}, row.rep, {}});
+      const std::string text(task_.cut(row.output));
+      attempts.push_back({{problem->second, problem->second->prompt, text}, row.rep, {}});
     }
     return attempts;
   }
 
+  const Task& task_;
   Sandbox sandbox_;
   std::vector<CodeProblem> problems_;
   std::map<std::string, const CodeProblem*> by_id_;
   bool has_sanitiser_ = false;
+  bool is_sanitised_ = false;  // the programs whose verdicts are the rows' scores
   std::vector<std::int64_t> ks_;
 };
 

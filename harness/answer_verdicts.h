@@ -16,7 +16,8 @@ class AnswerVerdicts {
  public:
   virtual ~AnswerVerdicts() = default;
 
-  // Puts score (and exec_status, where a program was run) on rows whose output is an answer.
+  // Puts score (and exec_status, where a program was run) on rows whose output is an answer. A
+  // program ends at the task's first stop string.
   virtual void judge(std::span<ExampleRow> rows) = 0;
 
   // Of all rows of a run, judged already: accuracy by extractor, or pass@k, with its intervals.

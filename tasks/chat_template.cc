@@ -46,13 +46,13 @@ ChatTemplate ChatTemplate::from_folder(const std::string& folder) {
   if (!config.is_object())
     throw DataError(config_path, -1, "a JSON object", canonical_json(config).substr(0, 40));
   SpecialTokens tokens = special_tokens_of(config, config_path);
+  if (file_exists(jinja_path))
+    return {read_text_file(jinja_path), jinja_path, std::move(tokens)};
   if (const auto it = config.find("chat_template"); it != config.end() && !it->is_null()) {
     const std::string source = it->is_array() ? default_of_list(*it, config_path)
                                               : json_string(config, "chat_template", config_path);
     return {source, config_path + " chat_template", std::move(tokens)};
   }
-  if (file_exists(jinja_path))
-    return {read_text_file(jinja_path), jinja_path, std::move(tokens)};
   throw DataError(config_path, -1, "a chat_template, here or in chat_template.jinja", "none");
 }
 

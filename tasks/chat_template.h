@@ -14,9 +14,10 @@ struct ChatMessage;
 
 class ChatTemplate {
  public:
-  // From the model's folder: chat_template of tokenizer_config.json (a text, or of a list the one
-  // named "default"), else the file chat_template.jinja beside it. Throws DataError where neither
-  // is there or the file is damaged, ConfigError for Jinja outside of jinja.h.
+  // From the model's folder: the file chat_template.jinja, else chat_template of
+  // tokenizer_config.json (a text, or of a list the one named "default"); of both the file holds,
+  // as for transformers (tokenization_utils_base.py, _from_pretrained). Throws DataError where
+  // neither is there or the file is damaged, ConfigError for Jinja outside of jinja.h.
   static ChatTemplate from_folder(const std::string& folder);
 
   // By the names that templates use: bos_token, eos_token, ...

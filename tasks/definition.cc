@@ -44,12 +44,13 @@ constexpr Names<FewShotKind, 4> kFewShotKinds{{{"none", FewShotKind::kNone},
                                                {"sampled", FewShotKind::kSampled},
                                                {"rows", FewShotKind::kRows},
                                                {"file", FewShotKind::kFile}}};
-constexpr Names<ExtractorKind, 5> kExtractorKinds{
+constexpr Names<ExtractorKind, 6> kExtractorKinds{
     {{"regex", ExtractorKind::kRegex},
      {"boxed", ExtractorKind::kBoxed},
      {"boxed_number", ExtractorKind::kBoxedNumber},
      {"between_dollars", ExtractorKind::kBetweenDollars},
-     {"worked_sums", ExtractorKind::kWorkedSums}}};
+     {"worked_sums", ExtractorKind::kWorkedSums},
+     {"sanitised", ExtractorKind::kSanitised}}};
 constexpr Names<MatchChoice, 2> kChoices{
     {{"first", MatchChoice::kFirst}, {"last", MatchChoice::kLast}}};
 constexpr Names<JudgeKind, 5> kJudges{{{"text", JudgeKind::kText},
@@ -219,6 +220,9 @@ ExtractorForm extractor_of(const Json& table, const std::string& where) {
   if ((form.kind == ExtractorKind::kRegex) == form.pattern.empty())
     throw ConfigError(where + ": extractor.pattern", form.pattern,
                       "is needed by kind = \"regex\" and by no other");
+  if (form.kind == ExtractorKind::kSanitised && form.judge != JudgeKind::kExecution)
+    throw ConfigError(where + ": extractor.judge", judge_name(form.judge),
+                      "execution: kind = \"sanitised\" takes out a program");
   return form;
 }
 

@@ -59,6 +59,7 @@ enum class ExtractorKind {
   kBoxedNumber,     // a number in \boxed{}, else in <answer></answer> (d1)
   kBetweenDollars,  // from the first "$" to the last (hendrycks)
   kWorkedSums,      // the result of right steps (word_sums.h)
+  kSanitised,       // the program that the sanitiser takes out of a text, in the sandbox
 };
 
 enum class MatchChoice { kFirst, kLast };

@@ -44,7 +44,8 @@ MappedFile::MappedFile(std::string path, const std::byte* data, std::size_t size
     : path_(std::move(path)), data_(data), size_(size) {}
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without O_NONBLOCK the opening of a pipe waits for somebody to write to it.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0)
     fail(path, "a readable file");
 

@@ -90,6 +90,11 @@ int score_family(const Family& family, const Arguments& args) {
   run.settings = {{"format", generation_format_name(file.format)},
                   {"text_member", options->get("text-member", "")},
                   {"reference_member", options->get("reference-member", "")}};
+  // What names the documents decides which answers the texts are judged by.
+  if (options->has("id-member"))
+    run.settings["id_member"] = options->get("id-member", "");
+  if (options->has("question-member"))
+    run.settings["question_member"] = options->get("question-member", "");
   run.model_name = options->get("model-name", std::filesystem::path(path).filename().string());
   run.generations_sha256 = file.sha256;
   run.command = command_line(fmt::format("score {}", family.name), args);

@@ -21,6 +21,8 @@
 #include "harness/scorers/answer_tasks.h"
 #include "harness/scorers/code_judging.h"
 #include "harness/scorers/scored_run.h"
+#include "tasks/definition.h"
+#include "tasks/extractor.h"
 #include "tasks/generations.h"
 
 namespace dlm {
@@ -42,6 +44,8 @@ CommandOptions options_of(const CodeTask& task) {
   cli.value("generations", "file of generated texts, JSON lines or gzip of them")
       .value("format", "auto, jsonl, lm_eval, humaneval, samples (default auto)")
       .value("text-member", "member that holds the text, where it can not be told")
+      .value("protocol",
+             "task whose stop strings end the texts: mbpp_instruct, ... (default: none)")
       .value("verdict-member", "member with the file's own verdict, to be compared")
       .value("run", "beginning of a stored run's id: its outputs are scored again")
       .flag("reference", "score the authors' own solutions")
@@ -226,6 +230,16 @@ Input read_input(const CodeTask& task, const ParsedOptions& options) {
   return input;
 }
 
+// Texts of a task's prompts end where its prompts say, at the closing fence for one; a log may hold
+// what the model wrote after it.
+void cut_at_protocol(const CodeTask& task, const ParsedOptions& options, Input& input) {
+  const TaskDefinition& protocol = find_task(options.get("protocol", ""));
+  if (protocol.data.path != task.data)
+    throw ConfigError("protocol", protocol.id, fmt::format("a task on {}", task.data));
+  for (CodeAttempt& attempt : input.attempts)
+    attempt.code.text.resize(cut_at_stops(attempt.code.text, protocol.stop).size());
+}
+
 SandboxOptions sandbox_options(const ParsedOptions& options) {
   SandboxOptions sandbox;
   sandbox.interpreter = options.get("python", sandbox.interpreter);
@@ -246,7 +260,9 @@ int score_code(const CodeTask& task, const Arguments& args) {
     return kExitOk;
   const std::string sanitiser = task.has_sanitiser ? options->get("sanitiser", "both") : "off";
   const CodeJudging judging{sanitising_of(sanitiser), ks_of(*options)};
-  const Input input = read_input(task, *options);
+  Input input = read_input(task, *options);
+  if (options->has("protocol"))
+    cut_at_protocol(task, *options, input);
   Sandbox sandbox(sandbox_options(*options));
 
   ScoredRun run;
@@ -263,6 +279,8 @@ int score_code(const CodeTask& task, const Arguments& args) {
                   {"format", options->get("format", "auto")},
                   {"text_member", options->get("text-member", "")},
                   {"subset", input.is_subset}};
+  if (options->has("protocol"))
+    run.settings["stop"] = find_task(options->get("protocol", "")).stop;
   run.environment = {{"sandbox", parse_json(sandbox.environment_json(), "sandbox")}};
   run.n_docs = std::ssize(input.problems);
   run.smoke = input.is_subset;

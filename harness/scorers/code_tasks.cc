@@ -25,6 +25,7 @@ int score_mbpp(const Arguments& args) {
       "Runs generated Python against MBPP's asserts, in the sandbox, and gives pass@k with "
       "intervals over problems.\n\n"
       "  dlmbench score mbpp --generations samples.jsonl\n"
+      "  dlmbench score mbpp --generations samples_mbpp_instruct.jsonl --protocol mbpp_instruct\n"
       "  dlmbench score mbpp --reference --split all";
   return score_code({"mbpp", kText, "data/mbpp/mbpp.jsonl",
                      "ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f", read_mbpp,

@@ -78,8 +78,10 @@ TextFile read_text_file(const std::string& path, const std::string& field, std::
   const bool plain = path.ends_with(".txt");
   std::set<std::string> seen;
   std::int64_t number = 0, read = 0;
-  for (const std::string& line : split(mapped->text(), '\n')) {
+  for (std::string& line : split(mapped->text(), '\n')) {
     ++number;
+    if (line.ends_with('\r'))  // of a line end CR LF
+      line.pop_back();
     if (line.empty())
       continue;
     if (limit > 0 && read++ == limit)

@@ -9,6 +9,7 @@
 #include "tasks/jinja/jinja.h"
 #include "tasks/jinja/lexer.h"
 #include "tasks/jinja/parser.h"
+#include "tasks/jinja/value_size.h"
 #include "tasks/jinja/values.h"
 
 namespace dlm::jinja {
@@ -18,7 +19,10 @@ constexpr std::size_t kMostOutput = std::size_t{64} << 20U;
 constexpr std::int64_t kMostRounds = 100'000;  // of all loops of one template together
 constexpr std::int64_t kMostRange = 10'000;
 
-using Scope = std::map<std::string, Json, std::less<>>;
+struct Scope {
+  std::map<std::string, Json, std::less<>> values;
+  std::size_t bytes = 0;  // that its values take
+};
 
 class Evaluator {
  public:
@@ -95,46 +99,72 @@ class Evaluator {
     if (!list.is_array())
       fail(node.line, "a for over what is not a list");
     const auto n = static_cast<std::int64_t>(list.size());
+    const std::size_t bytes = guarded(node.line, [&] { return size_of(list); });
+    hold(0, bytes, node.line);
     for (std::int64_t i = 0; i < n; ++i) {
       if (++rounds_ > kMostRounds)
         fail(node.line, "more than 100,000 rounds of loops");
-      // Every round has a scope of its own: what it sets ends with it.
-      Scope& scope = scopes_.emplace_back();
-      scope[node.text] = list[static_cast<std::size_t>(i)];
-      scope["loop"] = {{"index", i + 1},        {"index0", i}, {"first", i == 0},
-                       {"last", i + 1 == n},    {"length", n}, {"revindex", n - i},
-                       {"revindex0", n - i - 1}};
+      Json state = {{"index", i + 1},        {"index0", i}, {"first", i == 0},
+                    {"last", i + 1 == n},    {"length", n}, {"revindex", n - i},
+                    {"revindex0", n - i - 1}};
       if (i > 0)
-        scope["loop"]["previtem"] = list[static_cast<std::size_t>(i - 1)];
+        state["previtem"] = list[static_cast<std::size_t>(i - 1)];
       if (i + 1 < n)
-        scope["loop"]["nextitem"] = list[static_cast<std::size_t>(i + 1)];
+        state["nextitem"] = list[static_cast<std::size_t>(i + 1)];
+      // Every round has a scope of its own: what it sets ends with it.
+      scopes_.emplace_back();
+      assign(node.text, list[static_cast<std::size_t>(i)], node.line);
+      assign("loop", std::move(state), node.line);
       for (const Node& child : node.body) visit(child);
+      held_ -= scopes_.back().bytes;
       scopes_.pop_back();
     }
+    held_ -= bytes;
+  }
+
+  // Counts what variables take, before it is taken.
+  void hold(std::size_t before, std::size_t after, std::size_t line) {
+    held_ += after - before;
+    if (after > before && held_ > kMostHeldBytes)
+      fail(line, "variables of more than 256 MiB");
+  }
+
+  // In the innermost scope.
+  void assign(const std::string& name, Json value, std::size_t line) {
+    Json& place = scopes_.back().values[name];
+    guarded(line, [&] { hold_in(scopes_.back(), size_of(place), size_of(value), line); });
+    place = std::move(value);
+  }
+
+  void hold_in(Scope& scope, std::size_t before, std::size_t after, std::size_t line) {
+    hold(before, after, line);
+    scope.bytes += after - before;
   }
 
   void set(const Node& node) {
     Json value = value_of(*node.value);
-    if (node.member.empty()) {
-      scopes_.back()[node.text] = std::move(value);
-      return;
-    }
+    if (node.member.empty())
+      return assign(node.text, std::move(value), node.line);
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      const auto it = scope->find(node.text);
-      if (it == scope->end())
+      const auto it = scope->values.find(node.text);
+      if (it == scope->values.end())
         continue;
-      if (!it->second.is_object() || !it->second.contains(kNamespaceMark))
+      Json& object = it->second;
+      if (!object.is_object() || !object.contains(kNamespaceMark))
         break;
-      it->second[node.member] = std::move(value);
-      return;
+      return guarded(node.line, [&] {
+        const std::size_t before = size_of(object);
+        object[node.member] = std::move(value);
+        hold_in(*scope, before, size_of(object), node.line);
+      });
     }
     fail(node.line, fmt::format("'{}' is not a namespace()", node.text));
   }
 
   Json look_up(std::string_view name) const {
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      const auto it = scope->find(name);
-      if (it != scope->end())
+      const auto it = scope->values.find(name);
+      if (it != scope->values.end())
         return it->second;
     }
     const auto it = variables_.find(std::string(name));
@@ -153,7 +183,7 @@ class Evaluator {
       case ExprKind::kName:
         return look_up(expr.text);
       case ExprKind::kList:
-        return Json(values_of(expr, 0));
+        return list(expr);
       case ExprKind::kMember:
         return guarded(expr.line, [&] { return member(arg(0), expr.text); });
       case ExprKind::kIndex:
@@ -182,11 +212,24 @@ class Evaluator {
     return {};
   }
 
+  // Within the limit of one value: an expression must not hold the same text a thousand times.
   std::vector<Json> values_of(const Expr& expr, std::size_t first) {
     std::vector<Json> values;
-    for (std::size_t i = first; i < expr.args.size(); ++i)
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < expr.args.size(); ++i) {
       values.push_back(value_of(*expr.args[i]));
+      guarded(expr.line, [&] {
+        bytes += kElementBytes + size_of(values.back());
+        expect_size(bytes);
+      });
+    }
     return values;
+  }
+
+  Json list(const Expr& expr) {
+    Json made(values_of(expr, 0));
+    guarded(expr.line, [&] { return size_of(made); });  // not nested too deep
+    return made;
   }
 
   Json operation(const Expr& expr) {
@@ -210,7 +253,10 @@ class Evaluator {
     }
     if (expr.text == "namespace" && args.empty()) {
       Json object = {{kNamespaceMark, true}};
-      for (const auto& [name, value] : expr.named) object[name] = value_of(*value);
+      for (const auto& [name, value] : expr.named) {
+        object[name] = value_of(*value);
+        guarded(expr.line, [&] { expect_size(size_of(object)); });
+      }
       return object;
     }
     if (expr.text == "raise_exception" && args.size() == 1) {
@@ -244,6 +290,7 @@ class Evaluator {
   std::vector<Scope> scopes_;
   std::string output_;
   std::int64_t rounds_ = 0;
+  std::size_t held_ = 0;  // bytes of all variables and of the lists that are being walked
 };
 
 std::string without_carriage_returns(std::string_view source) {

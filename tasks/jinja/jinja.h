@@ -38,7 +38,7 @@ class JinjaTemplate {
   ~JinjaTemplate();
 
   // `variables` is an object. Throws ConfigError for what the template raises (raise_exception), a
-  // wrong type, or more than 64 MiB of output.
+  // wrong type, more than 64 MiB of output or of one value, or variables of more than 256 MiB.
   std::string render(const Json& variables) const;
 
  private:

@@ -12,6 +12,8 @@ namespace dlm::jinja {
 namespace {
 
 constexpr int kMaxDepth = 100;
+constexpr int kMostParts =
+    1000;  // of one tag; a chain of operators is as deep a tree as it is long
 
 bool is_sign(const Word& word, std::string_view sign) {
   return word.kind == WordKind::kSign && word.text == sign;
@@ -100,7 +102,9 @@ class ExpressionParser {
   };
 
   template <class... Args>
-  ExprPtr make(ExprKind kind, std::string text, Args... args) const {
+  ExprPtr make(ExprKind kind, std::string text, Args... args) {
+    if (++n_parts_ > kMostParts)
+      fail("an expression of more than 1,000 parts");
     auto expr = std::make_unique<Expr>();
     expr->kind = kind;
     expr->line = line_;
@@ -109,13 +113,13 @@ class ExpressionParser {
     return expr;
   }
 
-  ExprPtr literal(Json value) const {
+  ExprPtr literal(Json value) {
     ExprPtr expr = make(ExprKind::kLiteral, "");
     expr->literal = std::move(value);
     return expr;
   }
 
-  ExprPtr undefined() const { return literal(Json(Json::value_t::discarded)); }
+  ExprPtr undefined() { return literal(Json(Json::value_t::discarded)); }
 
   ExprPtr either() {
     ExprPtr left = both();
@@ -331,6 +335,7 @@ class ExpressionParser {
   std::size_t line_;
   std::string_view name_;
   int depth_ = 0;
+  int n_parts_ = 0;
 };
 
 // Parses pieces into nodes, tags into their blocks.

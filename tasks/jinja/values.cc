@@ -11,6 +11,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/text.h"
+#include "tasks/jinja/value_size.h"
 
 namespace dlm::jinja {
 namespace {
@@ -81,7 +82,19 @@ std::string stripped(std::string_view text, std::optional<std::string_view> set,
 std::string with_replaced(std::string_view text, std::string_view from, std::string_view to) {
   if (from.empty())
     throw ValueError("replace of an empty text");
+  if (to.size() > from.size()) {
+    std::size_t hits = 0;
+    for (std::size_t at = text.find(from); at != std::string_view::npos;
+         at = text.find(from, at + from.size()))
+      ++hits;
+    expect_size(text.size() + hits * (to.size() - from.size()));
+  }
   return replaced(text, from, to);
+}
+
+std::string concatenated(std::string_view left, std::string_view right) {
+  expect_size(left.size() + right.size());
+  return std::string(left).append(right);
 }
 
 Json split_at(std::string_view text, std::string_view separator) {
@@ -92,6 +105,7 @@ Json split_at(std::string_view text, std::string_view separator) {
   for (std::size_t hit = text.find(separator); hit != std::string_view::npos;
        hit = text.find(separator, at)) {
     parts.push_back(text.substr(at, hit - at));
+    expect_size(text.size() + kElementBytes * parts.size());
     at = hit + separator.size();
   }
   parts.push_back(text.substr(at));
@@ -221,9 +235,11 @@ Json joined(const Json& value, std::span<const Json> args) {
   const std::string separator = args.empty() ? "" : as_text(args[0], "join");
   std::string result;
   for (std::size_t i = 0; i < value.size(); ++i) {
+    const std::string part = text_of(value[i]);
+    expect_size(result.size() + separator.size() + part.size());
     if (i > 0)
       result += separator;
-    result += text_of(value[i]);
+    result += part;
   }
   return result;
 }
@@ -276,10 +292,11 @@ Json binary(std::string_view sign, const Json& left, const Json& right) {
   if (sign == "<" || sign == ">" || sign == "<=" || sign == ">=")
     return ordered(sign, left, right);
   if (sign == "~")
-    return text_of(left) + text_of(right);
+    return concatenated(text_of(left), text_of(right));
   if (sign == "+" && left.is_string() && right.is_string())
-    return as_text(left, sign) + as_text(right, sign);
+    return concatenated(as_text(left, sign), as_text(right, sign));
   if (sign == "+" && left.is_array() && right.is_array()) {
+    expect_size(size_of(left) + size_of(right));
     Json list = left;
     list.insert(list.end(), right.begin(), right.end());
     return list;

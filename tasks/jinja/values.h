@@ -28,7 +28,8 @@ bool is_true(const Json& value);
 // str(value); lists and objects have no text here.
 std::string text_of(const Json& value);
 
-// All of these throw ValueError for types that do not fit and names that are not supported.
+// All of these throw ValueError for types that do not fit, names that are not supported, and
+// results beyond value_size.h.
 Json binary(std::string_view sign, const Json& left, const Json& right);  // but "and" and "or"
 Json unary(std::string_view sign, const Json& value);
 Json member(const Json& object, std::string_view name);

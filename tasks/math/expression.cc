@@ -1,6 +1,6 @@
 #include "tasks/math/expression.h"
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -209,18 +209,31 @@ class ExpressionReader {
     return point ? whole : mixed(whole);
   }
 
-  // 2\frac{1}{3} is 2 + 1/3 where both parts of the fraction are whole numbers.
+  // 2\frac{1}{3} is 2 + 1/3 where both parts of the fraction are whole numbers. Looked at before it
+  // is read: a fraction that was read and given back would be read twice at every level of a nest.
   ExactValue mixed(const ExactValue& whole) {
-    if (!text_.substr(at_).starts_with("\\frac"))
+    constexpr std::string_view kCommand = "\\frac";
+    if (!text_.substr(at_).starts_with(kCommand))
       return whole;
-    const std::size_t before = at_;
-    const ExactValue part = fraction();
-    const std::string_view command = "\\frac";
-    const std::string_view source = text_.substr(before, at_ - before).substr(command.size());
-    if (source.find_first_not_of("{}0123456789") == std::string_view::npos)
-      return whole + part;
-    at_ = before;
-    return whole;
+    const std::size_t top = whole_argument_end(at_ + kCommand.size());
+    const bool is_mixed =
+        top != std::string_view::npos && whole_argument_end(top) != std::string_view::npos;
+    return is_mixed ? whole + fraction() : whole;
+  }
+
+  // Where the argument that begins at `at` ends: a digit, or digits in one pair of braces or more;
+  // npos for another argument.
+  std::size_t whole_argument_end(std::size_t at) const {
+    const std::size_t first = std::min(text_.find_first_not_of('{', at), text_.size());
+    const std::size_t braces = first - at;
+    std::size_t end = first;
+    while (end < text_.size() && is_digit(text_[end])) ++end;
+    if (end == first)
+      return std::string_view::npos;
+    if (braces == 0)
+      return first + 1;
+    const bool closed = text_.substr(end).substr(0, braces) == std::string(braces, '}');
+    return closed ? end + braces : std::string_view::npos;
   }
 
   std::string_view text_;

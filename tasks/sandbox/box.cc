@@ -56,6 +56,26 @@ std::string random_challenge() {
   return bytes;
 }
 
+// write(2) to a pipe that may have lost its reader: EPIPE, and not the signal that would end this
+// process. Of this thread alone, so that nobody else's handling of the signal changes.
+ssize_t write_without_signal(int fd, std::string_view bytes) {
+  sigset_t pipe_signal, before, pending;
+  ::sigemptyset(&pipe_signal);
+  ::sigaddset(&pipe_signal, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+  ::sigpending(&pending);
+  const bool was_pending = ::sigismember(&pending, SIGPIPE) == 1;
+  const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+  const int error = errno;
+  if (n < 0 && error == EPIPE && !was_pending) {
+    const timespec at_once{};
+    while (::sigtimedwait(&pipe_signal, nullptr, &at_once) < 0 && errno == EINTR) continue;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return n;
+}
+
 std::string signal_text(int signal) {
   const char* const name = ::sigabbrev_np(signal);
   return fmt::format("signal {} (SIG{})", signal, name == nullptr ? "?" : name);
@@ -89,7 +109,7 @@ void Box::give(const SandboxJob& job, std::size_t index) {
 }
 
 std::array<pollfd, 4> Box::wanted_events() const {
-  const bool sends = sent_ < to_send_.size();
+  const bool sends = sent_ < to_send_.size() && !request_closed_;
   return {pollfd{state_ == State::kGone ? -1 : launched_.ended.get(), POLLIN, 0},
           pollfd{report_open_ ? launched_.report.get() : -1, POLLIN, 0},
           pollfd{output_open_ ? launched_.output.get() : -1, POLLIN, 0},
@@ -111,11 +131,11 @@ void Box::work() {
     check_limits();
 }
 
-// A request that can not be sent (the driver is gone) shows in the process's end.
 void Box::send_request() {
-  while (sent_ < to_send_.size()) {
+  while (sent_ < to_send_.size() && !request_closed_) {
     const ssize_t n =
-        ::write(launched_.request.get(), to_send_.data() + sent_, to_send_.size() - sent_);
+        write_without_signal(launched_.request.get(), std::string_view(to_send_).substr(sent_));
+    request_closed_ = n < 0 && errno == EPIPE;
     if (n <= 0)
       return;
     sent_ += static_cast<std::size_t>(n);
@@ -159,6 +179,7 @@ void Box::on_message(std::string_view report) {
   if (state_ == State::kStarting) {
     if (report.front() == 'R') {
       state_ = State::kReady;
+      was_ready_ = true;
       report_.erase(0, 1);
     } else {
       kill_all();
@@ -167,6 +188,12 @@ void Box::on_message(std::string_view report) {
   }
   if (state_ != State::kRunning)
     return;
+  if (!request_taken_) {  // said before anything of the job runs, so it is the driver's own word
+    request_taken_ = true;
+    report_.erase(0, 1);
+    on_message(report_);
+    return;
+  }
   if (report.front() == 'X') {
     settle(ExecStatus::kWrong, replace_invalid_utf8(report.substr(1, kMostDetail)));
   } else if (report.front() == 'V' && is_tool_) {
@@ -212,7 +239,12 @@ void Box::check_limits() {
     return;
   const SandboxOptions& options = plan_.options;
   const double wall = seconds_since(given_);
-  if (wall > wall_limit_seconds(plan_.cpu_limit_seconds)) {
+  const bool is_late = wall > wall_limit_seconds(plan_.cpu_limit_seconds);
+  if (!request_taken_ && (is_late || request_closed_)) {
+    settle(ExecStatus::kSandboxError, "the sandbox did not take its program");
+  } else if (request_closed_) {
+    settle(ExecStatus::kCrashed, "closed the supervisor's descriptor");
+  } else if (is_late) {
     const double cpu = process_tree_usage(launched_.process).cpu_seconds;
     outcome_.result.cpu_seconds = cpu;
     outcome_.result.starved = cpu > kBusyShare * wall;
@@ -266,6 +298,10 @@ void Box::judge_end(int status) {
   if (isolated && WIFSIGNALED(status)) {
     settle(ExecStatus::kSandboxError,
            fmt::format("bubblewrap ended by {}", signal_text(WTERMSIG(status))));
+    return;
+  }
+  if (!request_taken_) {
+    settle(ExecStatus::kSandboxError, "the sandbox ended before it took its program");
     return;
   }
   // bubblewrap ends with 128 + signal where its child was killed.

@@ -47,6 +47,9 @@ class Box {
 
   State state() const { return state_; }
 
+  // Python waited for a job once, whatever became of it: it is not the start that failed.
+  bool was_ready() const { return was_ready_; }
+
   pid_t process() const { return launched_.process; }
 
   // The box must be ready. `index` is the caller's name for the job.
@@ -84,9 +87,12 @@ class Box {
   LaunchPlan plan_;
   Launched launched_;
   State state_ = State::kStarting;
+  bool was_ready_ = false;
   Clock::time_point started_, given_, settled_, looked_;
   std::string to_send_;
   std::size_t sent_ = 0;
+  bool request_taken_ = false;   // the driver said that it has the job; nothing of it ran before
+  bool request_closed_ = false;  // nobody inside reads what is sent
   std::string report_;
   bool report_open_ = true, output_open_ = true;
   std::string challenge_;  // empty until the checks ended

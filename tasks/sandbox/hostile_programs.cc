@@ -339,6 +339,12 @@ def f():
     os.write(4, b"A" + os.read(3, 100))
 )",
         kNeverRight},
+    Row{"closes the request", "to end the supervisor by what it sends to nobody", kCrashed, R"(
+import time
+os.close(3)
+os.write(4, b"E")
+time.sleep(3)
+)"},
     Row{"ends with an open string", "to make the checks part of a string", kWrong,
         "def f(): return 0\nx = '''", "'''\nassert f() == 1"},
 };
@@ -417,6 +423,7 @@ SandboxOptions battery_options() {
   options.time_limit_seconds = 1;
   options.memory_bytes = std::int64_t{256} << 20;
   options.address_space_bytes = std::int64_t{3} << 30;
+  options.processes = 36;  // a fork bomb of interpreters of 6 MB stays within the memory
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -231,8 +232,9 @@ SandboxUser sandbox_user(std::uint32_t number) {
   return most >= wanted ? SandboxUser{wanted, true} : SandboxUser{kNobody, false};
 }
 
-std::string sandbox_mark() {
-  return fmt::format("DLMBENCH_SANDBOX={}", ::getpid());
+std::string new_sandbox_mark() {
+  static std::atomic<std::uint32_t> n_made{0};
+  return fmt::format("DLMBENCH_SANDBOX={}.{}", ::getpid(), n_made++);
 }
 
 std::vector<std::string> sandbox_command(const LaunchPlan& plan) {
@@ -248,9 +250,9 @@ std::vector<std::string> sandbox_command(const LaunchPlan& plan) {
 Launched launch(const LaunchPlan& plan) {
   std::vector<std::string> command = sandbox_command(plan);
   // Sets of strings have the same order in every run and on every machine.
-  std::vector<std::string> environment{"PATH=/usr/bin:/bin", "HOME=/tmp",
-                                       "TMPDIR=/tmp",        "LANG=C.UTF-8",
-                                       "PYTHONHASHSEED=0",   "OMP_NUM_THREADS=1"};
+  std::vector<std::string> environment{
+      "PATH=/usr/bin:/bin", "HOME=/tmp",         "TMPDIR=/tmp", "LANG=C.UTF-8",
+      "PYTHONHASHSEED=0",   "OMP_NUM_THREADS=1", plan.mark};
   const std::vector<char*> argv = pointers_to(command);
   const std::vector<char*> envp = pointers_to(environment);
   const std::vector<Limit> limits = limits_of(plan);

@@ -60,6 +60,7 @@ struct LaunchPlan {
   double cpu_limit_seconds = 0;  // RLIMIT_CPU lies a second above; the supervisor measures finer
   SandboxUser user;
   std::string working_folder;  // without isolation: where programs start
+  std::string mark;            // new_sandbox_mark
 };
 
 // The wall-clock limit of a program that may take that much CPU time: room for a machine that
@@ -71,8 +72,9 @@ inline double wall_limit_seconds(double cpu_limit_seconds) {
 // Throws SandboxUnavailable.
 Launched launch(const LaunchPlan& plan);
 
-// An entry of the environment of all that this process sandboxes: tells strays.
-std::string sandbox_mark();
+// An entry of the environment of all that one pool of this process's starts, unlike any other
+// pool's: tells what outlived its sandbox.
+std::string new_sandbox_mark();
 
 // The command line that launch runs.
 std::vector<std::string> sandbox_command(const LaunchPlan& plan);

@@ -35,6 +35,7 @@ struct SandboxPool::Progress {
 
 SandboxPool::SandboxPool(const LaunchPlan& plan, std::int64_t workers)
     : plan_(plan), workers_(static_cast<std::size_t>(workers)) {
+  plan_.mark = new_sandbox_mark();
   boxes_.resize(2 * workers_);
   if (plan.options.isolation == Isolation::kNone) {
     std::string pattern = (std::filesystem::temp_directory_path() / "dlmbench-XXXXXX").string();
@@ -126,7 +127,8 @@ void SandboxPool::collect(Progress& progress) {
     if (box->state() != Box::State::kGone)
       continue;
     if (!box->job_index()) {
-      note_failed_start(*box);
+      if (!box->was_ready())
+        note_failed_start(*box);
     } else {
       const std::size_t index = *box->job_index();
       const ExecResult& result = box->outcome().result;
@@ -149,6 +151,12 @@ std::vector<JobOutcome> SandboxPool::run(std::span<const SandboxJob> jobs,
   Progress progress{jobs, on_done, {}, std::vector<int>(jobs.size()), {}, 0};
   progress.outcomes.resize(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) progress.open.push_back(i);
+  for (auto& box : boxes_) {
+    if (box && box->job_index())
+      box.reset();  // of a run that was given up
+  }
+  refill();
+  collect(progress);  // what ended while it waited, the first to go where memory was short
   while (progress.n_done < jobs.size()) {
     refill();
     hand_out(progress);
@@ -163,7 +171,7 @@ std::int64_t SandboxPool::count_strays() const {
   std::int64_t n = 0;
   for (int attempt = 0; attempt < 40; ++attempt) {
     std::set<pid_t> strays;
-    for (const pid_t process : processes_with_environment(sandbox_mark())) strays.insert(process);
+    for (const pid_t process : processes_with_environment(plan_.mark)) strays.insert(process);
     for (const auto& box : boxes_) {
       for (const pid_t process : process_tree(box->process())) strays.erase(process);
     }

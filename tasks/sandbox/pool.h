@@ -31,6 +31,9 @@ class SandboxPool {
   // Processes of earlier jobs that still live; waits up to two seconds for them to go.
   std::int64_t count_strays() const;
 
+  // An entry of the environment of all that it starts.
+  const std::string& mark() const { return plan_.mark; }
+
  private:
   struct Progress;
 

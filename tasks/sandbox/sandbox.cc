@@ -132,6 +132,10 @@ std::int64_t Sandbox::count_strays() const {
   return pool_->count_strays();
 }
 
+const std::string& Sandbox::mark() const {
+  return pool_->mark();
+}
+
 std::vector<JobOutcome> Sandbox::run_jobs(std::span<const SandboxJob> jobs,
                                           const ExecCallback& on_done) {
   return pool_->run(jobs, [&](std::size_t index, const JobOutcome& outcome) {

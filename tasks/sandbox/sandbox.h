@@ -108,6 +108,9 @@ class Sandbox {
   // Processes of earlier programs that still live, after a wait of up to two seconds.
   std::int64_t count_strays() const;
 
+  // "NAME=value" in the environment of all its processes, and of no other's.
+  const std::string& mark() const;
+
   // JSON objects. What decides verdicts: isolation, interpreter path, version and SHA-256, limits.
   const std::string& settings_json() const { return settings_json_; }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "harness/base/error.h"
 #include "tests/support/data.h"
@@ -55,6 +56,13 @@ TEST(MappedFile, RefusesFoldersAndMissingFiles) {
   const testing::TemporaryFolder folder;
   EXPECT_THROW(MappedFile::open(folder.path()), DataError);
   EXPECT_THROW(MappedFile::open(folder.file("missing")), DataError);
+}
+
+// A pipe without a writer would keep an opener waiting for ever.
+TEST(MappedFile, RefusesPipesAtOnce) {
+  const testing::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo(folder.file("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(MappedFile::open(folder.file("pipe")), DataError);
 }
 
 TEST(WriteFileAtomically, LeavesNothingBehindWhenItFails) {

@@ -87,6 +87,24 @@ TEST_F(ScoreCode, ShowsRawAndSanitisedSideBySideAndRemembers) {
   EXPECT_EQ(value_of(rescored, "k=1"), -1);
 }
 
+// What a model writes after a prompt that opened a fence: the closing one, and a word on it.
+TEST_F(ScoreCode, AProtocolsStopStringsEndTheTexts) {
+  if (!has_sandbox())
+    GTEST_SKIP() << "bubblewrap can not make name spaces on this machine";
+  write_file_atomically(samples(),
+                        R"({"task_id":"t/0","completion":"    return x\n```\nThis is it!"})"
+                        "\n"
+                        R"({"task_id":"t/1","completion":"    return -x\n```"})");
+  const auto scored = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--generations", samples(), "--sanitiser", "off", "-o", "json"});
+    return dlmbench(arguments(more));
+  };
+  EXPECT_EQ(value_of(scored({}), "k=1"), 0);
+  EXPECT_EQ(value_of(scored({"--protocol", "humaneval_instruct"}), "k=1"), 1);
+  EXPECT_EQ(scored({"--protocol", "mbpp_instruct"}).code, 1);
+  EXPECT_EQ(scored({"--protocol", "humaneval_instrukt"}).code, 1);
+}
+
 TEST_F(ScoreCode, RefusesWhatItCanNotScore) {
   write_file_atomically(samples(), R"({"task_id":"t/0","completion":""})");
   ProcessResult result = dlmbench(arguments({"--generations", samples()}));

@@ -77,6 +77,25 @@ TEST_F(ScoreProgram, ScoresStoresAndRescores) {
   EXPECT_NE(shown.err.find("stored already"), std::string::npos) << shown.err;
 }
 
+// One file, two members that say which document a text answers: two results.
+TEST_F(ScoreProgram, AsksTheStoreForTheSameDocumentsOnly) {
+  write_file_atomically(folder_.file("out.jsonl"),
+                        R"({"a": 0, "b": 1, "q": "1+1", "r": "1+2", "text": "2"})");
+  const std::vector<std::vector<std::string>> cases{{"--id-member", "a"},
+                                                    {"--id-member", "b"},
+                                                    {"--question-member", "q"},
+                                                    {"--question-member", "r"}};
+  std::vector<double> values;
+  for (const std::vector<std::string>& more : cases) {
+    std::vector<std::string> args{"score", "gsm8k", "--generations", "out.jsonl", "-o", "jsonl"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProcessResult scored = program(args);
+    ASSERT_EQ(scored.code, 0) << scored.err;
+    values.push_back(rows_of(scored.out)[0]["value"]);
+  }
+  EXPECT_EQ(values, (std::vector<double>{1, 0, 1, 0}));
+}
+
 TEST_F(ScoreProgram, PrintsPrompts) {
   const auto prompts = rows_of(program({"prompt"}).out);
   ASSERT_EQ(prompts.size(), 2U);

@@ -100,6 +100,11 @@ TEST(ChatTemplate, ComesFromTheModelsFolder) {
   const ChatTemplate chat = ChatTemplate::from_folder(folder.path());
   EXPECT_EQ(chat.render(Messages{{"user", "hi"}}, ChatTemplate::Generation::kNone), "<s>hi");
   EXPECT_THROW(ChatTemplate::from_folder("/nowhere"), DataError);
+  // As for transformers, a file of its own goes before the config's entry.
+  write_file_atomically(folder.file("chat_template.jinja"), "{{ bos_token }}!");
+  EXPECT_EQ(ChatTemplate::from_folder(folder.path())
+                .render(Messages{{"user", "hi"}}, ChatTemplate::Generation::kNone),
+            "<s>!");
 }
 
 TEST(ChatTemplate, LastAssistantTurnIsContinued) {
@@ -166,6 +171,61 @@ TEST(JinjaTemplate, HostileDepthAndLengthAreRefused) {
       error_of("{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}")
           .find("rounds of loops"),
       std::string::npos);
+}
+
+std::string repeated(std::string_view text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+// A chain of operators or suffixes is a tree as deep as it is long.
+TEST(JinjaTemplate, HostileChainsAreRefused) {
+  for (const char* link : {" ~ 'a'", " + 1", " * 1", " or 1", " and 1", ".a", "[0]", "|trim",
+                           ".strip()", " is defined"}) {
+    EXPECT_NE(error_of("{{ x" + repeated(link, 100000) + " }}").find("more than 1,000 parts"),
+              std::string::npos)
+        << link;
+  }
+  EXPECT_EQ(rendered("{{ 0" + repeated(" + 1", 400) + " }}", Json::object()), "400");
+}
+
+// Each doubles a value or keeps copies of one, 40 times or in every round.
+TEST(JinjaTemplate, HostileGrowthIsRefused) {
+  const std::string start = "{% set ns = namespace(x='aaaaaaaa', y=[1]) %}";
+  const auto looped = [&](const std::string& body) {
+    return error_of(start + "{% for i in range(40) %}" + body + "{% endfor %}");
+  };
+  for (const char* body :
+       {"{% set ns.x = ns.x ~ ns.x %}", "{% set ns.x = ns.x + ns.x %}",
+        "{% set ns.y = ns.y + ns.y %}", "{% set ns.x = ns.x | replace('a', ns.x) %}",
+        "{% set ns.x = [ns.x, ns.x] | join %}",
+        "{% set ns.y = (ns.x ~ ns.x).split('a') | join('aa') %}"
+        "{% set ns.x = ns.y %}"})
+    EXPECT_NE(looped(body).find("more than 64 MiB"), std::string::npos) << body;
+  const std::string big = "{% for i in range(22) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+  std::string copies = start + big;
+  for (int i = 0; i < 10; ++i) copies += fmt::format("{{% set a{} = ns.x %}}", i);
+  EXPECT_NE(error_of(copies).find("more than 256 MiB"), std::string::npos);
+  EXPECT_NE(error_of(start + big + "{{ [" + repeated("ns.x, ", 300) + "] }}").find("64 MiB"),
+            std::string::npos);
+  EXPECT_NE(error_of(start + "{% for i in range(9999) %}{% set ns.y = [ns.y] %}{% endfor %}")
+                .find("nested deeper"),
+            std::string::npos);
+  EXPECT_NE(error_of(start + "{% for i in range(9999) %}{% set ns.z = ns %}{% endfor %}")
+                .find("nested deeper"),
+            std::string::npos);
+}
+
+// What a loop's rounds set is gone after each: it does not add up to a limit.
+TEST(JinjaTemplate, LongConversationsStayWithinTheLimits) {
+  Json messages = Json::array();
+  for (int i = 0; i < 300; ++i) messages.push_back({{"content", std::string(20000, 'x')}});
+  const std::string text = rendered(
+      "{% set all = messages %}{% for m in all %}{% for k in range(60) %}"
+      "{% set c = m.content ~ '.' %}{% endfor %}{{ m.content }}{% endfor %}",
+      {{"messages", messages}});
+  EXPECT_EQ(text.size(), 300U * 20000U);
 }
 
 }  // namespace

@@ -110,6 +110,27 @@ TEST(MathEqual, HostileAnswersEnd) {
   EXPECT_TRUE(math_equal(list, " " + list));
 }
 
+// Each level of a nest is read once: twice would take longer than anybody waits, 2^60 times.
+TEST(MathEqual, DeepNestsAreReadInOnePass) {
+  std::string nest = "1";
+  for (int i = 0; i < 60; ++i) nest = "2\\frac{" + nest + "}{x}";
+  EXPECT_TRUE(math_equal(nest, "\\frac{2^{60}}{x^{60}}"));
+  EXPECT_FALSE(math_equal(nest, "\\frac{2^{60}}{x^{59}}"));
+  for (int i = 0; i < 40; ++i) nest = "2\\frac{" + nest + "}{x}";
+  EXPECT_FALSE(math_equal(nest, "1"));  // nested deeper than is read
+}
+
+TEST(MathEqual, MixedNumbersHaveWholeParts) {
+  EXPECT_TRUE(math_equal("2\\frac{1}{3}", "\\frac{7}{3}"));
+  EXPECT_TRUE(math_equal("2\\frac13", "\\frac{7}{3}"));
+  EXPECT_TRUE(math_equal("2\\frac{1}3x", "\\frac{7x}{3}"));
+  EXPECT_TRUE(math_equal("2\\frac{{1}}{3}", "\\frac{7}{3}"));
+  EXPECT_TRUE(math_equal("2\\frac{a}{3}", "\\frac{2a}{3}"));
+  EXPECT_TRUE(math_equal("2\\frac{1}{a}", "\\frac{2}{a}"));
+  EXPECT_TRUE(math_equal("2\\frac{1+1}{3}", "\\frac{4}{3}"));
+  EXPECT_FALSE(math_equal("2\\frac{1", "2"));
+}
+
 // Fractions by 64-bit integers against the judge.
 TEST(MathEqual, AgreesWithIntegerArithmeticOnFractions) {
   for (int a = -6; a <= 6; ++a) {

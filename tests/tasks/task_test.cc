@@ -75,6 +75,8 @@ TEST(TaskDefinition, RefusesWhatItDoesNotKnow) {
   EXPECT_NE(error_of(base + "version = -1").find("whole number"), std::string::npos);
   EXPECT_NE(error_of(base + "primary = \"strickt\"").find("did you mean 'strict'"),
             std::string::npos);
+  EXPECT_NE(error_of(base + "[[extractor]]\nname = \"a\"\nkind = \"sanitised\"").find("execution"),
+            std::string::npos);
   EXPECT_NE(error_of(base + "[few_shot]\nkind = \"sample\"").find("did you mean 'sampled'"),
             std::string::npos);
   EXPECT_NE(error_of(base + "[[extractor]]\nname = \"a\"\nkind = \"boxed\"\npattern = \"x\"")

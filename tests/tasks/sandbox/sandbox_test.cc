@@ -1,15 +1,22 @@
 #include "tasks/sandbox/sandbox.h"
 
 #include <array>
+#include <chrono>
+#include <csignal>
+#include <fstream>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/syscall.h>
 
 #include "harness/base/error.h"
 #include "harness/base/json.h"
+#include "harness/base/text.h"
+#include "tasks/sandbox/process_tree.h"
 #include "tests/tasks/sandbox/open_sandbox.h"
 
 namespace dlm {
@@ -161,6 +168,82 @@ TEST(Sandbox, RefusesWhatItCanNotDo) {
   options = {};
   options.interpreter = "/usr/bin/true";  // ends before it takes a program
   EXPECT_THROW(Sandbox{options}, SandboxUnavailable);
+}
+
+// A sandbox of one worker, so two interpreters are there while it has nothing to do.
+class IdleSandbox : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    DLM_REQUIRE_SANDBOX();
+    SandboxOptions options = battery_options();
+    options.workers = 1;
+    options.time_limit_seconds = 0.1;
+    sandbox_ = std::make_unique<Sandbox>(options);
+  }
+
+  // Both, once they wait for a job: they read from descriptor 3.
+  std::vector<pid_t> interpreters() const {
+    std::vector<pid_t> waiting;
+    for (int attempt = 0; attempt < 600 && waiting.size() < 2; ++attempt) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      waiting.clear();
+      for (const pid_t process : processes_with_environment(sandbox_->mark())) {
+        std::ifstream file(fmt::format("/proc/{}/syscall", process));
+        std::string call;
+        std::getline(file, call);
+        if (call.starts_with(fmt::format("{} 0x3 ", SYS_read)))
+          waiting.push_back(process);
+      }
+    }
+    return waiting;
+  }
+
+  ExecResult run_right_program() {
+    const std::array programs{SandboxProgram{"x = 1", "assert x == 1", {}}};
+    return sandbox_->run(programs).front();
+  }
+
+  std::unique_ptr<Sandbox> sandbox_;
+};
+
+// Where memory is short, what waits is the first to go.
+TEST_F(IdleSandbox, ThatWasKilledIsReplacedBeforeTheNextProgram) {
+  const std::vector<pid_t> killed = interpreters();
+  ASSERT_EQ(killed.size(), 2U);
+  for (const pid_t process : killed) ASSERT_EQ(::kill(process, SIGKILL), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const ExecResult result = run_right_program();
+  EXPECT_EQ(result.status, ExecStatus::kPassed) << result.detail;
+}
+
+// A program that nothing ran is neither slow nor wrong.
+TEST_F(IdleSandbox, ThatTakesNoProgramGivesNoVerdictOnIt) {
+  const std::vector<pid_t> stopped = interpreters();
+  ASSERT_EQ(stopped.size(), 2U);
+  for (const pid_t process : stopped) ASSERT_EQ(::kill(process, SIGSTOP), 0);
+  EXPECT_EQ(run_right_program().status, ExecStatus::kSandboxError);
+  EXPECT_EQ(run_right_program().status, ExecStatus::kPassed);
+}
+
+// A count that could not differ from 0 would prove nothing: without isolation a process of a
+// session of its own outlives its sandbox.
+TEST(Sandbox, CountsWhatOutlivesIt) {
+  SandboxOptions options = battery_options();
+  options.isolation = Isolation::kNone;
+  Sandbox open(options);
+  EXPECT_EQ(open.count_strays(), 0);
+  const std::array programs{
+      SandboxProgram{"import os, time\nchild = os.fork()\nif child == 0:\n"
+                     "    os.setsid()\n    time.sleep(60)\n"
+                     "while os.getsid(child) == os.getsid(0):\n    time.sleep(0.001)\n",
+                     "raise ValueError(child)",
+                     {}}};
+  const ExecResult result = open.run(programs).front();
+  ASSERT_TRUE(result.detail.starts_with("ValueError: ")) << result.detail;
+  EXPECT_EQ(open.count_strays(), 1);
+  const auto stray = parse_int(result.detail.substr(result.detail.find(' ') + 1));
+  ASSERT_EQ(::kill(static_cast<pid_t>(stray.value()), SIGKILL), 0);
+  EXPECT_EQ(open.count_strays(), 0);
 }
 
 TEST(HostileBattery, IsHeld) {
