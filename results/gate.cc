@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -56,17 +55,35 @@ RunPlace place_of(Store& store, const std::string& run_id) {
   return place;
 }
 
-// The counterpart of a baseline's run; empty where there is none.
-std::string counterpart(Store& fresh, const RunPlace& place, const std::string& not_this,
-                        const std::vector<std::string>* among) {
-  const std::array<Cell, 4> parameters = {place.model, place.task, place.config_id, not_this};
+// Which runs may be the counterpart of a baseline's run.
+struct Candidates {
+  std::vector<std::string> named;     // only these
+  bool is_named = false;              // else all
+  std::vector<std::string> baseline;  // never these: a baseline is not its own successor
+  std::string begun_after;            // only later ones, by their ids
+};
+
+bool is_in(const std::vector<std::string>& ids, const std::string& id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+bool has_run(Store& store, const std::string& run_id) {
+  const std::array<Cell, 1> parameters = {run_id};
+  return !store.query("SELECT 1 FROM run WHERE run_id=?", parameters).rows.empty();
+}
+
+// The latest run of that place; empty where there is none.
+std::string counterpart(Store& fresh, const RunPlace& place, const Candidates& candidates) {
+  const std::array<Cell, 4> parameters = {place.model, place.task, place.config_id,
+                                          candidates.begun_after};
   std::string found;
   fresh.scan(
-      "SELECT run_id FROM v_run WHERE model=? AND task=? AND config_id=? AND run_id<>? AND "
+      "SELECT run_id FROM v_run WHERE model=? AND task=? AND config_id=? AND run_id>? AND "
       "status='done' ORDER BY run_id",
       parameters, [&](const Statement& row) {
         const std::string id = row.text(0);
-        if (among == nullptr || std::find(among->begin(), among->end(), id) != among->end())
+        if ((!candidates.is_named || is_in(candidates.named, id)) &&
+            !is_in(candidates.baseline, id))
           found = id;
       });
   return found;
@@ -156,43 +173,6 @@ void conclude(GateResult& result) {
   }
 }
 
-// Names come from outside: they stay on their line.
-std::string one_line(std::string text) {
-  for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 || c == '`' ? ' ' : c;
-  return text;
-}
-
-std::string headline(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kSame:
-      return "✅ passed: nothing differs by more than the margins";
-    case Verdict::kBetter:
-      return "✅ passed: something is better, nothing is worse";
-    case Verdict::kWorse:
-      return "❌ failed: something is worse";
-    case Verdict::kAmbiguous:
-      return "❔ undecided: the data do not settle it";
-    case Verdict::kEmpty:
-      return "⚠️ not everything was measured";
-  }
-  return "";
-}
-
-std::string advice(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kWorse:
-      return "Where the change is meant, make its runs the new baseline: `dlmbench tag NAME "
-             "RUN...`.";
-    case Verdict::kAmbiguous:
-      return "More documents (the verdict says how many) or more repeats decide it; a wider margin "
-             "decides that it does not matter.";
-    case Verdict::kEmpty:
-      return "Run the suite of the baseline with this build, into the store that the gate reads.";
-    default:
-      return "";
-  }
-}
-
 }  // namespace
 
 GateSpec parse_gate(std::string_view toml, const std::string& source) {
@@ -249,23 +229,32 @@ bool needs_more_rounds(const GateResult& result) {
 GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs) {
   GateResult result;
   result.baseline = spec.baseline;
-  const std::vector<std::string> candidates =
-      runs.new_name.empty() ? std::vector<std::string>{} : runs_of_name(fresh, runs.new_name);
-  for (const std::string& base_run : runs_of_name(base, spec.baseline)) {
+  Candidates candidates;
+  candidates.baseline = runs_of_name(base, spec.baseline);
+  candidates.is_named = !runs.new_name.empty();
+  if (candidates.is_named)
+    candidates.named = runs_of_name(fresh, runs.new_name);
+  for (const std::string& base_run : candidates.baseline) {
     const RunPlace place = place_of(base, base_run);
     if ((!spec.model.empty() && place.model != spec.model) ||
         (!spec.task.empty() && place.task != spec.task))
       continue;
+    candidates.begun_after = runs.begun_after_new;
+    // Where both lie in one history, what came before the baseline is not new.
+    if (!candidates.is_named && has_run(fresh, base_run))
+      candidates.begun_after = std::max(candidates.begun_after, base_run);
     GatePair pair;
     pair.label = fmt::format("{} on {}", place.model, place.task);
     pair.base_run = base_run;
-    pair.new_run =
-        counterpart(fresh, place, base_run, runs.new_name.empty() ? nullptr : &candidates);
+    pair.new_run = counterpart(fresh, place, candidates);
     result.pairs.push_back(std::move(pair));
   }
   for (GatePair& pair : result.pairs) {
     if (pair.new_run.empty()) {
-      pair.problem = "this build did not measure it";
+      pair.problem = fmt::format(
+          "this build did not measure it: no finished run of this model, task and settings is {}",
+          candidates.is_named ? fmt::format("named '{}'", runs.new_name)
+                              : "newer than the baseline's");
       continue;
     }
     if (!result.noise_floor) {
@@ -302,33 +291,6 @@ std::vector<GateVerdict> gate_verdicts(const GateResult& result, BaselineStore w
     }
   }
   return verdicts;
-}
-
-std::string gate_markdown(const GateResult& result) {
-  std::string out = fmt::format("## dlmbench gate: {}\n", headline(result.verdict));
-  out += fmt::format("\nAgainst baseline `{}`, {} pair{} of runs. ", one_line(result.baseline),
-                     result.pairs.size(), result.pairs.size() == 1 ? "" : "s");
-  out += result.noise_floor ? fmt::format("Noise floor of speed on this machine: {:.1f} %.\n",
-                                          100 * *result.noise_floor)
-                            : "Noise floor of speed on this machine: unknown.\n";
-  for (const GatePair& pair : result.pairs) {
-    out += fmt::format("\n### {}\n\n", one_line(pair.label));
-    if (!pair.problem.empty()) {
-      out += fmt::format("Not compared (run `{}`): {}\n", pair.base_run, pair.problem);
-      continue;
-    }
-    Table table = comparison_table(pair.result.comparisons);
-    table.title.clear();
-    out += render(table, "md");
-    out += fmt::format("\nA is run `{}`, B run `{}`.", pair.base_run, pair.new_run);
-    for (const auto& [name, values] : pair.result.differing)
-      out += fmt::format(" {}: {} → {}.", name, one_line(values.first), one_line(values.second));
-    out += "\n";
-    for (const std::string& note : pair.result.notes) out += fmt::format("Note: {}\n", note);
-  }
-  if (const std::string text = advice(result.verdict); !text.empty())
-    out += "\n" + text + "\n";
-  return out;
 }
 
 }  // namespace dlm

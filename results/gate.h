@@ -73,10 +73,11 @@ struct GateResult {
 };
 
 // Compares every run of the baseline (spec.baseline, in `base`) with its counterpart in `fresh`:
-// the latest finished run of the same model, task and settings, of those that runs.new_name means
-// where it is not empty. p values are adjusted over all metrics of all pairs, so that the whole
-// gate gives a false alarm in at most 5 % of unchanged builds. What is shown not to be worse by
-// more than its margin passes, however much better it may be. A difference of speed between runs
+// the latest finished run of the same model, task and settings that is none of the baseline's; of
+// those that runs.new_name means where it is not empty, else newer than the baseline's where
+// `fresh` holds that one too. p values are adjusted over all metrics of all pairs, so that the
+// whole gate gives a false alarm in at most 5 % of unchanged builds. What is shown not to be worse
+// by more than its margin passes, however much better it may be. A difference of speed between runs
 // that were not repeated counts only above the noise floor, and without a floor is ambiguous at
 // most. Without a baseline there are no pairs.
 GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs);

@@ -208,6 +208,35 @@ TEST(Gate, WhatWasNotMeasuredIsNoPass) {
   EXPECT_CONTAINS(gate_markdown(alone), "did not measure it");
 }
 
+// A baseline that is the latest of its place has no successor, however many came before it.
+TEST(Gate, RunsFromBeforeTheBaselineAreNotNew) {
+  EvidenceStore evidence, other;
+  const auto old = add(evidence, "aaaaaaaa", as_is);
+  const auto base = add(evidence, "aaaaaaaa", as_is);
+  evidence.store().set_tag("main", std::vector<std::string>{base});
+  EXPECT_EQ(gate(evidence, "main").exit_code, 5);
+  EXPECT_EQ(gate(evidence, "main").pairs.at(0).new_run, "");
+  // Nor are the runs of one baseline new to each other.
+  evidence.store().set_tag("all", std::vector<std::string>{old, base});
+  const GateResult both = gate(evidence, "all");
+  EXPECT_EQ(both.exit_code, 5);
+  for (const GatePair& pair : both.pairs) EXPECT_EQ(pair.new_run, "") << pair.base_run;
+  GateSpec spec;
+  spec.baseline = "main";
+  spec.metrics = {"nll"};
+  // Who names an old run means it; what a gate did not measure itself is no result of it.
+  EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {old}).exit_code, 0);
+  EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {base}).exit_code, 5);
+  const auto fresh = add(other, "bbbbbbbb", as_is);
+  GateRuns runs;
+  EXPECT_EQ(run_gate(evidence.store(), other.store(), spec, runs).exit_code, 0);
+  runs.begun_after_new = fresh;
+  EXPECT_EQ(run_gate(evidence.store(), other.store(), spec, runs).exit_code, 5);
+  const auto after = add(evidence, "bbbbbbbb", as_is);
+  EXPECT_EQ(gate(evidence, "main", spec).pairs.at(0).new_run, after);
+  EXPECT_EQ(gate(evidence, "main", spec).exit_code, 0);
+}
+
 TEST(Gate, BaselineIsATagACommitOrARun) {
   EvidenceStore evidence;
   const auto one = add(evidence, "0123456789ab", as_is);
