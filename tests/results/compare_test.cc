@@ -1,5 +1,8 @@
 #include "results/compare.h"
 
+#include <cmath>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "harness/base/error.h"
@@ -94,6 +97,51 @@ TEST(Compare, RightAndWrongIsMcNemarUnlessReplicatesMakeClusters) {
   EXPECT_EQ(clustered.test, "paired t by cluster");
   EXPECT_EQ(clustered.n, 60);
   EXPECT_EQ(clustered.n_units, 30);
+}
+
+// Three answers that are all right say little about a thousand others, unless the program that
+// wrote them is known to be the same by the texts.
+TEST(Compare, EqualScoresOfOtherTextsAreAsExactAsTheyAreMany) {
+  EvidenceStore evidence;
+  const auto right = [](const char* text, std::int64_t samples) {
+    return [text, samples](std::int64_t i, ExampleRow& row) {
+      row.doc_id = fmt::format("doc-{:06}", i / samples);
+      row.doc_sha = "x";
+      row.rep = i % samples;
+      row.score = 1;
+      row.output = fmt::format("{} {}", text, i);
+    };
+  };
+  const auto score_of = [&](const std::string& a, const std::string& b) {
+    return compare(evidence, a, b, {.metrics = {"score"}}).comparisons.at(0);
+  };
+  const auto few = evidence.add("few a", 3, right("a", 1));
+  const Comparison three = score_of(few, evidence.add("few b", 3, right("b", 1)));
+  EXPECT_EQ(three.verdict, Verdict::kAmbiguous);
+  // Of 0 in n no more than 1 - tail^(1/n) differ.
+  EXPECT_NEAR(three.inner->high, 1 - std::cbrt(0.05), 1e-12);
+  EXPECT_NEAR(three.interval->low, std::cbrt(0.025) - 1, 1e-12);
+  EXPECT_EQ(three.needed, 299);  // 0.99^298 > 0.05 > 0.99^299
+  for (const auto& [documents, verdict] :
+       {std::pair{298, Verdict::kAmbiguous}, std::pair{299, Verdict::kSame}}) {
+    const auto a = evidence.add(fmt::format("a {}", documents), documents, right("a", 1));
+    const auto b = evidence.add(fmt::format("b {}", documents), documents, right("b", 1));
+    EXPECT_EQ(score_of(a, b).verdict, verdict) << documents;
+  }
+  // Two samples of a document are one unit.
+  const auto sampled = evidence.add("sampled a", 6, right("a", 2));
+  const Comparison clustered = score_of(sampled, evidence.add("sampled b", 6, right("b", 2)));
+  EXPECT_EQ(clustered.verdict, Verdict::kAmbiguous);
+  EXPECT_NEAR(clustered.inner->high, 1 - std::cbrt(0.05), 1e-12);
+  // The same texts of other settings, by luck; and of an unchanged program.
+  const auto other = evidence.add("another sampler", 3, right("a", 1));
+  EXPECT_EQ(score_of(few, other).verdict, Verdict::kAmbiguous);
+  const auto again = evidence.add(sample_header("few a"), 3, right("a", 1), Restart::kFresh);
+  const Comparison unchanged = score_of(few, again);
+  EXPECT_EQ(unchanged.verdict, Verdict::kSame);
+  EXPECT_EQ(unchanged.interval->high, 0);
+  const auto changed = evidence.add(sample_header("few a"), 3, right("b", 1), Restart::kFresh);
+  EXPECT_EQ(score_of(few, changed).verdict, Verdict::kAmbiguous);
 }
 
 TEST(Compare, RefusesUnlikeDataAndSaysHowMuchIsInCommon) {
