@@ -94,8 +94,7 @@ CompareOptions options_of(const GateSpec& spec, const GateRuns& runs,
   CompareOptions options;
   options.metrics = spec.metrics;
   options.margins = spec.margins;
-  options.speed_noise_floor = floor.value_or(0);
-  options.speed_of_repeated_runs = true;
+  options.speed_noise_floor = floor;
   options.begun_after_a = runs.begun_after_base;
   options.begun_after_b = runs.begun_after_new;
   options.looks = runs.looks;
@@ -128,23 +127,26 @@ bool is_speed_of_unknown_noise(const Comparison& comparison, const std::optional
          comparison.pairing != kPairsOfRuns && !floor;
 }
 
-void hold_speed_without_floor(Comparison& comparison) {
-  if (comparison.verdict == Verdict::kSame)
-    return;
-  comparison.verdict = Verdict::kAmbiguous;
-  comparison.needed = 0;
-  comparison.note =
-      "no noise floor of this machine: repeat the suite (`run --fresh`), 4 times on both sides";
-}
-
 // How much better something is need not be known for it to pass.
 void pass_what_is_not_worse(Comparison& comparison) {
   if (comparison.verdict != Verdict::kAmbiguous || !is_not_worse(comparison))
     return;
   comparison.verdict = Verdict::kSame;
   comparison.needed = 0;
-  comparison.note += comparison.note.empty() ? "" : "; ";
-  comparison.note += "not worse by more than the margin";
+  add_note(comparison, "not worse by more than the margin");
+}
+
+// Given, else of the first machine that has one.
+std::optional<double> floor_of(Store& base, Store& fresh, const GateSpec& spec,
+                               std::span<const GatePair> pairs) {
+  std::optional<double> floor = spec.noise_floor;
+  for (const GatePair& pair : pairs) {
+    if (!floor && !pair.new_run.empty())
+      floor = speed_noise_floor(fresh, pair.new_run);
+    if (!floor && !pair.new_run.empty())
+      floor = speed_noise_floor(base, pair.base_run);
+  }
+  return floor;
 }
 
 void conclude(GateResult& result) {
@@ -249,6 +251,7 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateR
     pair.new_run = counterpart(fresh, place, candidates);
     result.pairs.push_back(std::move(pair));
   }
+  result.noise_floor = floor_of(base, fresh, spec, result.pairs);
   for (GatePair& pair : result.pairs) {
     if (pair.new_run.empty()) {
       pair.problem = fmt::format(
@@ -257,12 +260,6 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateR
                               : "newer than the baseline's");
       continue;
     }
-    if (!result.noise_floor) {
-      result.noise_floor =
-          spec.noise_floor ? spec.noise_floor : speed_noise_floor(fresh, pair.new_run);
-    }
-    if (!result.noise_floor)
-      result.noise_floor = speed_noise_floor(base, pair.base_run);
     compare_pair(pair, {&base, pair.base_run}, {&fresh, pair.new_run},
                  options_of(spec, runs, result.noise_floor));
   }

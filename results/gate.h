@@ -53,11 +53,6 @@ std::vector<std::int64_t> rounds_to_look_at(std::int64_t first, std::int64_t mos
 // run whose id begins so. Only finished ones. Empty where it means nothing.
 std::vector<std::string> runs_of_name(Store& store, const std::string& name);
 
-// Relative run-to-run spread of the speed on the machine of `run_id`, from runs of one key that
-// this program measured more than once there: what two runs of the same thing differ by in 95 of
-// 100 pairs (t quantile, pooled over the keys). Absent with fewer than 2 degrees of freedom.
-std::optional<double> speed_noise_floor(Store& store, const std::string& run_id);
-
 struct GatePair {
   std::string label, base_run, new_run;  // new_run is empty where nothing was measured
   CompareResult result;
