@@ -149,6 +149,14 @@ std::optional<double> floor_of(Store& base, Store& fresh, const GateSpec& spec,
   return floor;
 }
 
+bool has_metric(const GateResult& result, const std::string& metric) {
+  return std::any_of(result.pairs.begin(), result.pairs.end(), [&](const GatePair& pair) {
+    const auto& all = pair.result.comparisons;
+    return std::any_of(all.begin(), all.end(),
+                       [&](const Comparison& one) { return one.metric == metric; });
+  });
+}
+
 void conclude(GateResult& result) {
   std::vector<Comparison*> all;
   for (GatePair& pair : result.pairs) {
@@ -161,6 +169,7 @@ void conclude(GateResult& result) {
     if (!pair.problem.empty())
       verdicts.push_back(Verdict::kEmpty);
   }
+  verdicts.insert(verdicts.end(), result.missing.size(), Verdict::kEmpty);
   result.exit_code = verdict_exit_code(verdicts);
   const auto any = [&](Verdict verdict) {
     return std::find(verdicts.begin(), verdicts.end(), verdict) != verdicts.end();
@@ -262,6 +271,10 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateR
     }
     compare_pair(pair, {&base, pair.base_run}, {&fresh, pair.new_run},
                  options_of(spec, runs, result.noise_floor));
+  }
+  for (const std::string& metric : spec.metrics) {
+    if (!result.pairs.empty() && !has_metric(result, metric))
+      result.missing.push_back(metric);
   }
   conclude(result);
   return result;

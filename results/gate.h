@@ -62,6 +62,7 @@ struct GatePair {
 struct GateResult {
   std::string baseline;
   std::vector<GatePair> pairs;
+  std::vector<std::string> missing;  // metrics that were asked for and that no pair has
   std::optional<double> noise_floor;
   Verdict verdict = Verdict::kEmpty;
   int exit_code = 5;
@@ -74,7 +75,8 @@ struct GateResult {
 // whole gate gives a false alarm in at most 5 % of unchanged builds. What is shown not to be worse
 // by more than its margin passes, however much better it may be. A difference of speed between runs
 // that were not repeated counts only above the noise floor, and without a floor is ambiguous at
-// most. Without a baseline there are no pairs.
+// most. A pair without a result is empty, and so is a metric of spec.metrics that no pair has.
+// Without a baseline there are no pairs.
 GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs);
 
 // The verdicts of a gate on all comparisons of all its pairs, as said above.
@@ -86,6 +88,10 @@ bool needs_more_rounds(const GateResult& result);
 // One row a comparison, for Store::add_verdicts; `same_store`: the baseline is in the same file.
 enum class BaselineStore { kSame, kOther };
 std::vector<GateVerdict> gate_verdicts(const GateResult& result, BaselineStore where);
+
+// "gate" (the verdict and its exit code) and "comparison" (a row a metric of a pair, and one of
+// verdict empty for each pair or metric that was not measured).
+std::vector<Table> gate_tables(const GateResult& result);
 
 // For a pull request: the verdict, a line a metric, what differs, and what to do.
 std::string gate_markdown(const GateResult& result);

@@ -1,5 +1,7 @@
 // What a gate found, as text: Markdown for people, tables for programs.
-#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -45,7 +47,61 @@ std::string advice(Verdict verdict) {
   }
 }
 
+// The row of what was not measured: its words, under their columns.
+std::vector<Cell> empty_row(const std::vector<Column>& columns,
+                            const std::map<std::string, std::string>& words) {
+  std::vector<Cell> row;
+  for (const Column& column : columns) {
+    const auto word = words.find(column.name);
+    row.push_back(word == words.end() ? Cell() : Cell(word->second));
+  }
+  return row;
+}
+
+Table verdict_table(const GateResult& result) {
+  Table table{"gate",
+              {{"baseline", ""},
+               {"pairs", "", Align::kRight},
+               {"noise_floor", "", Align::kRight},
+               {"verdict", ""},
+               {"exit_code", "", Align::kRight}},
+              {}};
+  table.rows.push_back({result.baseline, std::ssize(result.pairs), result.noise_floor,
+                        verdict_name(result.verdict), std::int64_t{result.exit_code}});
+  return table;
+}
+
 }  // namespace
+
+std::vector<Table> gate_tables(const GateResult& result) {
+  Table table = comparison_table({});
+  const std::vector<Column> of_pair = {{"pair", ""}, {"base_run", ""}, {"new_run", ""}};
+  table.columns.insert(table.columns.begin(), of_pair.begin(), of_pair.end());
+  const std::string empty = verdict_name(Verdict::kEmpty);
+  for (const GatePair& pair : result.pairs) {
+    if (!pair.problem.empty()) {
+      table.rows.push_back(empty_row(table.columns, {{"pair", pair.label},
+                                                     {"base_run", pair.base_run},
+                                                     {"new_run", pair.new_run},
+                                                     {"verdict", empty},
+                                                     {"verdict_text", empty},
+                                                     {"note", pair.problem}}));
+      continue;
+    }
+    for (auto& cells : comparison_table(pair.result.comparisons).rows) {
+      std::vector<Cell> row = {pair.label, pair.base_run, pair.new_run};
+      row.insert(row.end(), cells.begin(), cells.end());
+      table.rows.push_back(std::move(row));
+    }
+  }
+  for (const std::string& metric : result.missing) {
+    table.rows.push_back(empty_row(table.columns, {{"metric", metric},
+                                                   {"verdict", empty},
+                                                   {"verdict_text", empty},
+                                                   {"note", "no pair of runs has it"}}));
+  }
+  return {verdict_table(result), std::move(table)};
+}
 
 std::string gate_markdown(const GateResult& result) {
   std::string out = fmt::format("## dlmbench gate: {}\n", headline(result.verdict));
@@ -69,6 +125,8 @@ std::string gate_markdown(const GateResult& result) {
     out += "\n";
     for (const std::string& note : pair.result.notes) out += fmt::format("Note: {}\n", note);
   }
+  for (const std::string& metric : result.missing)
+    out += fmt::format("\nNot measured: `{}` is asked for, and no pair of runs has it.\n", metric);
   if (const std::string text = advice(result.verdict); !text.empty())
     out += "\n" + text + "\n";
   return out;

@@ -5,8 +5,10 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/json.h"
 #include "results/compare_measures.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
@@ -252,6 +254,50 @@ TEST(Gate, BaselineIsATagACommitOrARun) {
   EXPECT_TRUE(runs_of_name(evidence.store(), "0123457").empty());
   EXPECT_THROW(evidence.store().set_tag("", Ids{two}), ConfigError);
   EXPECT_THROW(evidence.store().set_tag("--base", Ids{two}), ConfigError);
+}
+
+TEST(Gate, AMetricThatIsAskedForAndThatNoRunHasIsNoPass) {
+  EvidenceStore evidence;
+  add(evidence, "aaaaaaaa", as_is);
+  add(evidence, "bbbbbbbb", as_is);
+  GateSpec spec;
+  spec.metrics = {"nll"};
+  EXPECT_EQ(gate(evidence, "aaaaaaaa", spec).exit_code, 0);
+  spec.metrics = {"nll", "mauve"};
+  const GateResult result = gate(evidence, "aaaaaaaa", spec);
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_EQ(result.missing, std::vector<std::string>{"mauve"});
+  EXPECT_CONTAINS(gate_markdown(result), "`mauve` is asked for, and no pair of runs has it");
+}
+
+TEST(Gate, TablesForProgramsSayWhatTheMarkdownSays) {
+  EvidenceStore evidence;
+  const auto base = add(evidence, "aaaaaaaa", as_is);
+  const auto fresh = add(evidence, "bbbbbbbb", [](std::int64_t, ExampleRow& row) { row.nll += 5; });
+  const auto alone = evidence.add(sample_header("elsewhere"), 3, as_is);
+  evidence.store().set_tag("main", std::vector<std::string>{base, alone});
+  GateSpec spec;
+  spec.metrics = {"nll", "mauve"};
+  const GateResult result = gate(evidence, "main", spec);
+  const Json json = parse_json(render(gate_tables(result), "json"), "gate");
+  const Json& verdict = json.at("gate").at(0);
+  EXPECT_EQ(verdict.at("verdict"), "worse");
+  EXPECT_EQ(verdict.at("exit_code"), 3);
+  EXPECT_EQ(verdict.at("pairs"), 2);
+  EXPECT_TRUE(verdict.at("noise_floor").is_null());
+  const Json& rows = json.at("comparison");
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].at("metric"), "nll");
+  EXPECT_EQ(rows[0].at("verdict"), "worse");
+  EXPECT_EQ(rows[0].at("base_run"), base);
+  EXPECT_EQ(rows[0].at("new_run"), fresh);
+  EXPECT_NEAR(rows[0].at("difference").get<double>(), 0.1, 1e-9);
+  EXPECT_EQ(rows[1].at("base_run"), alone);
+  EXPECT_EQ(rows[1].at("verdict"), "empty");
+  EXPECT_CONTAINS(rows[1].at("note").get<std::string>(), "did not measure it");
+  EXPECT_TRUE(rows[1].at("a").is_null());
+  EXPECT_EQ(rows[2].at("metric"), "mauve");
+  EXPECT_EQ(rows[2].at("verdict"), "empty");
 }
 
 TEST(Gate, VerdictsAreKeptAndReadBack) {
