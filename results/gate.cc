@@ -157,6 +157,18 @@ bool has_metric(const GateResult& result, const std::string& metric) {
   });
 }
 
+// Asked for and in none of the pairs that were measured.
+std::vector<std::string> missing_metrics(const GateResult& result, const GateSpec& spec) {
+  std::vector<std::string> missing;
+  const bool any = std::any_of(result.pairs.begin(), result.pairs.end(),
+                               [](const GatePair& pair) { return !pair.new_run.empty(); });
+  for (const std::string& metric : spec.metrics) {
+    if (any && !has_metric(result, metric))
+      missing.push_back(metric);
+  }
+  return missing;
+}
+
 void conclude(GateResult& result) {
   std::vector<Comparison*> all;
   for (GatePair& pair : result.pairs) {
@@ -272,10 +284,7 @@ GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateR
     compare_pair(pair, {&base, pair.base_run}, {&fresh, pair.new_run},
                  options_of(spec, runs, result.noise_floor));
   }
-  for (const std::string& metric : spec.metrics) {
-    if (!result.pairs.empty() && !has_metric(result, metric))
-      result.missing.push_back(metric);
-  }
+  result.missing = missing_metrics(result, spec);
   conclude(result);
   return result;
 }

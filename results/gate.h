@@ -62,7 +62,7 @@ struct GatePair {
 struct GateResult {
   std::string baseline;
   std::vector<GatePair> pairs;
-  std::vector<std::string> missing;  // metrics that were asked for and that no pair has
+  std::vector<std::string> missing;  // asked for, and in no pair of two runs
   std::optional<double> noise_floor;
   Verdict verdict = Verdict::kEmpty;
   int exit_code = 5;

@@ -229,6 +229,7 @@ TEST(Gate, RunsFromBeforeTheBaselineAreNotNew) {
   // Who names an old run means it; what a gate did not measure itself is no result of it.
   EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {old}).exit_code, 0);
   EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {base}).exit_code, 5);
+  EXPECT_TRUE(run_gate(evidence.store(), evidence.store(), spec, {base}).missing.empty());
   const auto fresh = add(other, "bbbbbbbb", as_is);
   GateRuns runs;
   EXPECT_EQ(run_gate(evidence.store(), other.store(), spec, runs).exit_code, 0);
