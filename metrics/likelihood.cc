@@ -97,6 +97,12 @@ void to_exponential(Estimate& estimate) {
 
 }  // namespace
 
+std::int64_t cluster_count(std::span<const ExampleRow> rows) {
+  std::set<std::string> keys;
+  for (const ExampleRow& row : rows) keys.insert(cluster_key(row));
+  return std::ssize(keys);
+}
+
 std::vector<MetricDefinition> LikelihoodMetric::definitions() const {
   return {definition_of(quantity_)};
 }

@@ -2,6 +2,10 @@
 // weighs by its size, and the standard error is that of a ratio (stats.h).
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <vector>
+
 #include "metrics/metric.h"
 
 namespace dlm {
@@ -12,6 +16,9 @@ enum class LikelihoodQuantity {
   kBitsPerByte,     // sum of nll / ln 2 / bytes of the text
   kWordPerplexity,  // exp(sum of nll / words of the text)
 };
+
+// How many of the rows are independent: clusters, and documents that have none.
+std::int64_t cluster_count(std::span<const ExampleRow> rows);
 
 // One estimate, over the clusters of the rows; rows of a document without a cluster form one.
 // Interval: 95 %, Student t with n_clusters - 1 degrees of freedom on the linearised ratio; for

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "metrics/likelihood.h"
+
 namespace dlm {
 namespace {
 
@@ -23,6 +25,7 @@ class EntropyMetric : public Metric {
     truth.se_data = 0;
     truth.se_mc = 0;
     truth.n = std::ssize(rows);
+    truth.n_clusters = cluster_count(rows);
     return {truth};
   }
 

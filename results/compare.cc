@@ -52,8 +52,7 @@ void judge(Comparison& comparison) {
     comparison.verdict = Verdict::kSame;
     comparison.needed = 0;
     if (comparison.p_adjusted.value_or(1) < kAlpha)
-      comparison.note +=
-          comparison.note.empty() ? "real, but below the margin" : "; real, but below the margin";
+      add_note(comparison, "real, but below the margin");
     return;
   }
   if (comparison.p_adjusted.value_or(1) < kAlpha &&
@@ -67,6 +66,23 @@ void judge(Comparison& comparison) {
 }
 
 }  // namespace
+
+void add_note(Comparison& comparison, std::string_view text) {
+  if (comparison.note.find(text) != std::string::npos)
+    return;
+  comparison.note += comparison.note.empty() ? "" : "; ";
+  comparison.note += text;
+}
+
+void hold_speed_without_floor(Comparison& comparison) {
+  if (comparison.verdict == Verdict::kSame)
+    return;
+  comparison.verdict = Verdict::kAmbiguous;
+  comparison.needed = 0;
+  add_note(comparison,
+           "no noise floor of this machine: repeat both (`run --fresh`), at least 4 times on both "
+           "sides");
+}
 
 Margin parse_margin(std::string_view field, std::string_view text) {
   const bool relative = text.ends_with('%');
@@ -141,6 +157,8 @@ void judge_comparisons(std::span<Comparison* const> comparisons) {
     if (comparisons[i]->p)
       comparisons[i]->p_adjusted = adjusted[i];
     judge(*comparisons[i]);
+    if (comparisons[i]->of_unknown_noise)
+      hold_speed_without_floor(*comparisons[i]);
   }
 }
 

@@ -40,10 +40,10 @@ struct CompareOptions {
   std::int64_t bootstrap_draws = 2000;
   std::uint64_t seed = 1;
   // Relative run-to-run spread of this machine's speed (A/A): a smaller difference is no finding.
-  double speed_noise_floor = 0;
-  // Compare the rates of whole runs that were repeated (same key, program and machine) where both
-  // sides have at least 4 of them: that includes the run-to-run noise, and needs no floor.
-  bool speed_of_repeated_runs = false;
+  // Absent: speed_noise_floor() of the stores. Where there is none either, what the times within
+  // two runs show is ambiguous at most. Runs that were repeated (same key, program and machine), 4
+  // times or more on both sides, are compared as wholes: that includes the noise, and needs none.
+  std::optional<double> speed_noise_floor = {};
   // Of repeated runs only those whose ids come after these: what one gate measured itself. 8 pairs
   // that were measured next to each other are compared as pairs, so that slow drift cancels.
   std::string begun_after_a = {}, begun_after_b = {};
@@ -82,6 +82,7 @@ struct Comparison {
   std::int64_t needed = 0;  // units that would decide it with probability 0.8; 0 = decided
   Verdict verdict = Verdict::kEmpty;
   std::string note;
+  bool of_unknown_noise = false;  // of speed: nobody knows what the machine makes of it
 };
 
 struct CompareResult {
@@ -102,6 +103,11 @@ struct StoredRun {
 // common. Throws ConfigError where the runs were measured on unlike data (without only_common), for
 // an unknown metric, or for one that these runs do not have.
 CompareResult compare_runs(const StoredRun& a, const StoredRun& b, const CompareOptions& options);
+
+// Relative run-to-run spread of the speed on the machine of `run_id`, from runs of one key that
+// this program measured more than once there: what two runs of the same thing differ by in 95 of
+// 100 pairs (t quantile, pooled over the keys). Absent with fewer than 2 degrees of freedom.
+std::optional<double> speed_noise_floor(Store& store, const std::string& run_id);
 
 // Two one-sided tests at 5 %: the difference is shown to lie inside the margin.
 bool is_equivalent(const Comparison& comparison);

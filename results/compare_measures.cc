@@ -144,9 +144,39 @@ void take_mcnemar(Comparison& out, const PairedCounts& counts) {
   out.test = "McNemar exact";
   out.interval = paired_proportions_interval(counts);
   out.interval_method = "Agresti-Min";
-  const bool never_differ = counts.only_a == 0 && counts.only_b == 0;
-  out.inner = never_differ ? Interval{} : paired_proportions_interval(counts, kEquivalenceLevel);
+  out.inner = paired_proportions_interval(counts, kEquivalenceLevel);
   out.note = fmt::format("{} right only in A, {} only in B", counts.only_a, counts.only_b);
+}
+
+bool never_differ(const Units& units) {
+  return std::all_of(units.units.begin(), units.units.end(), [](const PairedUnit& unit) {
+    return unit.y_a == unit.y_b && unit.x_a == unit.x_b;
+  });
+}
+
+// Scores in [0, 1] that are equal in all n units. What was measured again with the same texts is
+// the same. Of two different things n equal scores only bound the share of units that differ, and
+// with it the difference: exactly, 0 of n.
+void take_no_difference(Comparison& out, const MeasureInputs& in) {
+  const RunFacts& a = in.facts->a;
+  if (a.measured == in.facts->b.measured && in.pairing->same_outputs) {
+    out.interval = out.inner = Interval{};
+    out.interval_method = "the same texts";
+    out.needed = 0;
+    return;
+  }
+  const auto limit = [&](double tail) {
+    const double most = 1 - std::pow(tail, 1 / static_cast<double>(out.n_units));
+    return Interval{-most, most};
+  };
+  out.std_error.reset();
+  out.interval = limit(kAlpha / 2);
+  out.inner = limit(kAlpha);
+  out.interval_method = fmt::format("exact, 0 of {} differ", out.n_units);
+  out.needed =
+      out.margin < 1
+          ? static_cast<std::int64_t>(std::floor(std::log(kAlpha) / std::log1p(-out.margin))) + 1
+          : 1;
 }
 
 std::optional<Comparison> measure_ratio(const Measure& what, const MeasureInputs& in,
@@ -173,6 +203,8 @@ std::optional<Comparison> measure_ratio(const Measure& what, const MeasureInputs
   } else {
     take_bootstrap(out, units, *in.options);
   }
+  if (out.metric == "score" && never_differ(units))
+    take_no_difference(out, in);
   if (out.metric == "nll")
     out.note = fmt::format("perplexity x {:.5f}", std::exp(out.difference));
   return out;

@@ -27,7 +27,7 @@ struct Measure {
 std::span<const Measure> measures();
 
 // Times to compare: nanoseconds a token, of runs that were repeated, of repeats within a run
-// ("total" phases of table timing) or of its documents.
+// ("total" phases of table timing, or a benchmark's rows) or of the batches of its documents.
 struct SpeedSample {
   std::vector<double> log_ns_per_token;
   std::vector<std::string> runs;  // of repeated runs: their ids, in order of time
@@ -47,8 +47,17 @@ struct MeasureInputs {
 
 inline constexpr const char* kRepeatedRuns = "repeated runs";
 inline constexpr const char* kPairsOfRuns = "pairs of runs in turn";
+inline constexpr const char* kRepeatsOfTheRun = "repeats of the run";
+inline constexpr const char* kTimesOfDocuments = "times of documents";
+inline constexpr const char* kTimesOfBatches = "times of batches";
 inline constexpr std::int64_t kFewestRepeatedRuns = 4;
 inline constexpr std::int64_t kFewestPairsOfRuns = 8;  // 2^-8 < 5 % / 10, so 5 looks may decide
+
+// Adds to comparison.note what it does not say yet.
+void add_note(Comparison& comparison, std::string_view text);
+
+// A difference of speed that no noise floor can be held against is ambiguous at most.
+void hold_speed_without_floor(Comparison& comparison);
 
 // Positions of the runs of two sides that were begun next to each other, by their ids, which sort
 // by time; each in one pair at most, and runs between two of their own side in none.
@@ -60,9 +69,9 @@ std::vector<std::pair<std::size_t, std::size_t>> neighbours_in_time(std::span<co
 void take_pairs_of_runs(Comparison& out, std::span<const double> log_time_ratios,
                         std::int64_t looks);
 
-// Of repeated runs a document's time counts up to twice its median over the runs of its side: what
-// the machine did to one run alone is left out. Of both runs in the same units, the coarsest that
-// both have enough of.
+// Of runs measured at least 4 times on both sides, else of repeats within both, else of the batches
+// of their documents. Of repeated runs a document's time counts up to twice its median over the
+// runs of its side: what the machine did to one run alone is left out.
 std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
                                                   const CompareOptions& options);
 

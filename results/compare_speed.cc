@@ -3,8 +3,10 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <string_view>
 
 #include "harness/base/error.h"
+#include "results/batch_times.h"
 #include "results/compare_measures.h"
 #include "results/rank_stats.h"
 #include "results/signed_rank.h"
@@ -14,40 +16,57 @@ namespace {
 
 constexpr double kAlpha = 0.05;
 
+constexpr std::int64_t kFewestRepeats = 3;
+
+// Relative differences that are the same in two decimals of a percentage.
+constexpr double kShownAlike = 5e-5;
+
 // A time above so many times its document's median over the runs of its side is cut to that.
 constexpr double kDisturbed = 2;
 
-// Where times within one run come from: a query of tokens and nanoseconds, and how many of them
-// make a sample.
-struct SpeedSource {
-  const char* units;
-  std::int64_t fewest;
-  const char* sql;
-};
+void add_time(SpeedSample& sample, double tokens, double ns) {
+  if (tokens > 0 && ns > 0)
+    sample.log_ns_per_token.push_back(std::log(ns / tokens));
+}
 
-constexpr std::array kSpeedSources = {
-    SpeedSource{"repeats of the run", 3,
-                "SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep"},
-    SpeedSource{"times of documents", 1,
-                "SELECT coalesce(kept_tok,n_tok), wall_ns FROM sample WHERE run_id=? "
-                "ORDER BY doc_id, rep"},
-};
-
-SpeedSample sample_within(const StoredRun& run, const SpeedSource& source) {
+// Of repeats that the run timed itself.
+SpeedSample sample_of_repeats(const StoredRun& run) {
   const std::array<Cell, 1> parameters = {run.run_id};
   SpeedSample sample;
-  sample.units = source.units;
+  sample.units = kRepeatsOfTheRun;
   double tokens = 0;
   double ns = 0;
-  run.store->scan(source.sql, parameters, [&](const Statement& row) {
-    if (row.integer(0) <= 0 || row.integer(1) <= 0)
-      return;
-    const auto of_tokens = static_cast<double>(row.integer(0));
-    const auto of_ns = static_cast<double>(row.integer(1));
-    sample.log_ns_per_token.push_back(std::log(of_ns / of_tokens));
-    tokens += of_tokens;
-    ns += of_ns;
-  });
+  run.store->scan("SELECT kept_tok, ns FROM timing WHERE run_id=? AND phase='total' ORDER BY rep",
+                  parameters, [&](const Statement& row) {
+                    add_time(sample, row.real(0), row.real(1));
+                    tokens += row.real(0);
+                    ns += row.real(1);
+                  });
+  sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
+  return sample;
+}
+
+bool is_benchmark(const StoredRun& run) {
+  const std::array<Cell, 1> parameters = {run.run_id};
+  bool is = false;
+  run.store->scan("SELECT task_kind='bench' FROM v_run WHERE run_id=?", parameters,
+                  [&](const Statement& row) { is = row.integer(0) != 0; });
+  return is;
+}
+
+// Of the documents, those of one batch together: they were timed once.
+SpeedSample sample_of_batches(const StoredRun& run) {
+  SpeedSample sample;
+  sample.units = is_benchmark(run) ? kRepeatsOfTheRun : kTimesOfDocuments;
+  double tokens = 0;
+  double ns = 0;
+  for (const BatchTime& batch : batch_times(*run.store, run.run_id)) {
+    add_time(sample, batch.tokens, batch.ns);
+    tokens += batch.tokens;
+    ns += batch.ns;
+    if (batch.rows > 1)
+      sample.units = kTimesOfBatches;
+  }
   sample.tokens_per_second = ns > 0 ? 1e9 * tokens / ns : 0;
   return sample;
 }
@@ -59,13 +78,40 @@ struct RunTimes {
   std::vector<double> ns;
 };
 
-std::vector<RunTimes> times_of_repeated_runs(const StoredRun& run, const std::string& begun_after) {
-  const std::array<Cell, 2> parameters = {run.run_id, begun_after};
+// The runs of a key that one side is made of: those whose ids come after `after`, up to `last`.
+struct RunRange {
+  std::string after, last;  // last: empty for all
+};
+
+// Both sides' runs. Where the same program measured the same thing twice in one store, what came up
+// to the earlier run is its side, and what came later the other: no run is on both.
+std::pair<RunRange, RunRange> run_ranges(const StoredRun& a, const StoredRun& b,
+                                         const CompareOptions& options) {
+  std::pair<RunRange, RunRange> ranges = {{options.begun_after_a, ""}, {options.begun_after_b, ""}};
+  if (a.store->path() != b.store->path())
+    return ranges;
+  const std::array<Cell, 2> parameters = {a.run_id, b.run_id};
+  const Table alike = a.store->query(
+      "SELECT 1 FROM run a JOIN run b USING(run_key, build_id, env_id) WHERE a.run_id=? AND "
+      "b.run_id=?",
+      parameters);
+  if (alike.rows.empty())
+    return ranges;
+  const bool a_is_earlier = a.run_id < b.run_id;
+  const std::string& split = a_is_earlier ? a.run_id : b.run_id;
+  (a_is_earlier ? ranges.first : ranges.second).last = split;
+  std::string& after = (a_is_earlier ? ranges.second : ranges.first).after;
+  after = std::max(after, split);
+  return ranges;
+}
+
+std::vector<RunTimes> times_of_repeated_runs(const StoredRun& run, const RunRange& range) {
+  const std::array<Cell, 3> parameters = {run.run_id, range.after, range.last};
   std::vector<RunTimes> runs;
   run.store->scan(
       "SELECT r.run_id FROM run o JOIN run r ON r.run_key=o.run_key AND r.env_id=o.env_id AND "
-      "r.build_id=o.build_id AND r.status='done' AND r.resumes=0 WHERE o.run_id=? AND r.run_id>? "
-      "ORDER BY r.run_id",
+      "r.build_id=o.build_id AND r.status='done' AND r.resumes=0 WHERE o.run_id=?1 AND r.run_id>?2 "
+      "AND (?3='' OR r.run_id<=?3) ORDER BY r.run_id",
       parameters, [&](const Statement& row) {
         runs.push_back({row.text(0), 0, {}});
       });
@@ -107,8 +153,8 @@ double cut_disturbed_times(std::vector<RunTimes>& runs) {
          static_cast<double>(std::max<std::size_t>(1, documents * runs.size()));
 }
 
-SpeedSample sample_of_repeated_runs(const StoredRun& run, const std::string& begun_after) {
-  std::vector<RunTimes> runs = times_of_repeated_runs(run, begun_after);
+SpeedSample sample_of_repeated_runs(const StoredRun& run, const RunRange& range) {
+  std::vector<RunTimes> runs = times_of_repeated_runs(run, range);
   SpeedSample sample;
   sample.units = kRepeatedRuns;
   sample.cut = cut_disturbed_times(runs);
@@ -132,8 +178,10 @@ bool both_have(const std::pair<SpeedSample, SpeedSample>& samples, std::int64_t 
                   std::ssize(samples.second.log_ns_per_token)) >= fewest;
 }
 
-Interval as_rates(const Interval& log_times) {
-  return {std::expm1(-log_times.high), std::expm1(-log_times.low)};
+std::optional<Interval> as_rates(const std::optional<Interval>& log_times) {
+  if (!log_times)
+    return std::nullopt;
+  return Interval{std::expm1(-log_times->high), std::expm1(-log_times->low)};
 }
 
 // Of the level `alpha`: the standard error that an interval of that width would have were it
@@ -155,8 +203,18 @@ void take_samples(Comparison& out, const SpeedSample& a, const SpeedSample& b) {
   out.n = std::ssize(a.log_ns_per_token) + std::ssize(b.log_ns_per_token);
   out.n_units = std::min(std::ssize(a.log_ns_per_token), std::ssize(b.log_ns_per_token));
   out.pairing = a.units;
-  const double error = error_of_width(*out.interval, kAlpha);
-  out.needed = needed_units(error * std::sqrt(static_cast<double>(out.n_units)), out.margin);
+  if (out.interval) {
+    const double error = error_of_width(*out.interval, kAlpha);
+    out.needed = needed_units(error * std::sqrt(static_cast<double>(out.n_units)), out.margin);
+  }
+}
+
+// Of the machine that both ran on; given, or from what either store holds repeated.
+std::optional<double> noise_floor(const MeasureInputs& in) {
+  if (in.options->speed_noise_floor)
+    return in.options->speed_noise_floor;
+  const auto floor = speed_noise_floor(*in.run_b->store, in.run_b->run_id);
+  return floor ? floor : speed_noise_floor(*in.run_a->store, in.run_a->run_id);
 }
 
 // The logarithms of B's time over A's, of runs that were measured next to each other.
@@ -194,10 +252,8 @@ void take_pairs_of_runs(Comparison& out, std::span<const double> log_time_ratios
   out.interval_method = "Hodges-Lehmann of pairs";
   if (looks > 1)
     out.interval_method += fmt::format(", all {} looks together", looks);
-  if (centre.interval)
-    out.interval = as_rates(*centre.interval);
-  if (centre.inner_interval)
-    out.inner = as_rates(*centre.inner_interval);
+  out.interval = as_rates(centre.interval);
+  out.inner = as_rates(centre.inner_interval);
   const RankTest test = signed_rank(log_time_ratios);
   out.p = std::min(1.0, static_cast<double>(looks) * test.p);
   out.test = fmt::format("signed rank{}", test.exact ? " exact" : "");
@@ -215,20 +271,18 @@ void take_pairs_of_runs(Comparison& out, std::span<const double> log_time_ratios
 
 std::pair<SpeedSample, SpeedSample> speed_samples(const StoredRun& a, const StoredRun& b,
                                                   const CompareOptions& options) {
-  if (options.speed_of_repeated_runs) {
-    std::pair<SpeedSample, SpeedSample> samples = {
-        sample_of_repeated_runs(a, options.begun_after_a),
-        sample_of_repeated_runs(b, options.begun_after_b)};
-    if (both_have(samples, kFewestRepeatedRuns))
-      return samples;
-  }
-  for (const SpeedSource& source : kSpeedSources) {
-    std::pair<SpeedSample, SpeedSample> samples = {sample_within(a, source),
-                                                   sample_within(b, source)};
-    if (both_have(samples, source.fewest))
-      return samples;
-  }
-  return {};
+  const auto [range_a, range_b] = run_ranges(a, b, options);
+  std::pair<SpeedSample, SpeedSample> samples = {sample_of_repeated_runs(a, range_a),
+                                                 sample_of_repeated_runs(b, range_b)};
+  if (both_have(samples, kFewestRepeatedRuns))
+    return samples;
+  samples = {sample_of_repeats(a), sample_of_repeats(b)};
+  if (both_have(samples, kFewestRepeats))
+    return samples;
+  samples = {sample_of_batches(a), sample_of_batches(b)};
+  if (std::string_view(samples.first.units) != samples.second.units)
+    samples.first.units = samples.second.units = kTimesOfBatches;
+  return samples;
 }
 
 std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs& in,
@@ -244,22 +298,31 @@ std::optional<Comparison> measure_speed(const Measure& what, const MeasureInputs
   out.a = a.tokens_per_second;
   out.b = b.tokens_per_second;
   out.relative = true;
-  const bool repeated = a.units == kRepeatedRuns;
-  const double floor = repeated ? 0 : in.options->speed_noise_floor;
+  const bool repeated = std::string_view(a.units) == kRepeatedRuns;
+  const std::optional<double> floor = repeated ? std::nullopt : noise_floor(in);
+  out.of_unknown_noise = !repeated && !floor && std::string_view(a.units) != kRepeatsOfTheRun;
   const double asked = margin.relative ? margin.value : margin.value / out.a;
-  out.margin = std::max(asked, floor);
+  out.margin = std::max(asked, floor.value_or(0));
   if (const auto pairs = repeated ? neighbour_differences(a, b) : std::vector<double>{};
       std::ssize(pairs) >= kFewestPairsOfRuns) {
     take_pairs_of_runs(out, pairs, in.options->looks);
   } else {
     take_samples(out, a, b);
   }
-  if (a.cut + b.cut > 0)
-    out.note = fmt::format("{:.1f} and {:.1f} % of times cut to twice their document's median",
-                           100 * a.cut, 100 * b.cut);
-  if (out.margin > asked)
-    out.note =
-        fmt::format("margin raised to the noise floor of this machine, {:.1f} %", 100 * floor);
+  // The columns are of all time together; the ratio is one that a disturbed unit hardly moves.
+  const double together = out.b / out.a - 1;
+  if (std::abs(together - out.difference) > kShownAlike) {
+    add_note(out, fmt::format("B-A is the median ratio of the {}; of all time together {:+.2f} %",
+                              out.pairing, 100 * together));
+  }
+  if (a.cut + b.cut > 0) {
+    add_note(out, fmt::format("{:.1f} and {:.1f} % of times cut to twice their document's median",
+                              100 * a.cut, 100 * b.cut));
+  }
+  if (out.margin > asked) {
+    add_note(out, fmt::format("margin raised to the noise floor of this machine, {:.1f} %",
+                              100 * *floor));
+  }
   return out;
 }
 

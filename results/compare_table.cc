@@ -67,15 +67,6 @@ std::string verdict_text(const Comparison& comparison) {
   return text + fmt::format(": about {} units for 80 % power", comparison.needed);
 }
 
-std::string note_text(const Comparison& comparison) {
-  std::string note = comparison.note;
-  const bool small =
-      comparison.verdict == Verdict::kSame && comparison.p_adjusted.value_or(1) < 0.05;
-  if (small)
-    note += note.empty() ? "real, but below the margin" : "; real, but below the margin";
-  return note;
-}
-
 std::vector<Column> comparison_columns() {
   constexpr Align kRight = Align::kRight;
   constexpr Align kLeft = Align::kLeft;
@@ -143,7 +134,7 @@ std::vector<Cell> comparison_cells(const Comparison& c) {
           c.n_units,
           verdict_name(c.verdict),
           c.needed,
-          note_text(c)};
+          c.note};
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -56,17 +55,35 @@ RunPlace place_of(Store& store, const std::string& run_id) {
   return place;
 }
 
-// The counterpart of a baseline's run; empty where there is none.
-std::string counterpart(Store& fresh, const RunPlace& place, const std::string& not_this,
-                        const std::vector<std::string>* among) {
-  const std::array<Cell, 4> parameters = {place.model, place.task, place.config_id, not_this};
+// Which runs may be the counterpart of a baseline's run.
+struct Candidates {
+  std::vector<std::string> named;     // only these
+  bool is_named = false;              // else all
+  std::vector<std::string> baseline;  // never these: a baseline is not its own successor
+  std::string begun_after;            // only later ones, by their ids
+};
+
+bool is_in(const std::vector<std::string>& ids, const std::string& id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+bool has_run(Store& store, const std::string& run_id) {
+  const std::array<Cell, 1> parameters = {run_id};
+  return !store.query("SELECT 1 FROM run WHERE run_id=?", parameters).rows.empty();
+}
+
+// The latest run of that place; empty where there is none.
+std::string counterpart(Store& fresh, const RunPlace& place, const Candidates& candidates) {
+  const std::array<Cell, 4> parameters = {place.model, place.task, place.config_id,
+                                          candidates.begun_after};
   std::string found;
   fresh.scan(
-      "SELECT run_id FROM v_run WHERE model=? AND task=? AND config_id=? AND run_id<>? AND "
+      "SELECT run_id FROM v_run WHERE model=? AND task=? AND config_id=? AND run_id>? AND "
       "status='done' ORDER BY run_id",
       parameters, [&](const Statement& row) {
         const std::string id = row.text(0);
-        if (among == nullptr || std::find(among->begin(), among->end(), id) != among->end())
+        if ((!candidates.is_named || is_in(candidates.named, id)) &&
+            !is_in(candidates.baseline, id))
           found = id;
       });
   return found;
@@ -77,8 +94,7 @@ CompareOptions options_of(const GateSpec& spec, const GateRuns& runs,
   CompareOptions options;
   options.metrics = spec.metrics;
   options.margins = spec.margins;
-  options.speed_noise_floor = floor.value_or(0);
-  options.speed_of_repeated_runs = true;
+  options.speed_noise_floor = floor;
   options.begun_after_a = runs.begun_after_base;
   options.begun_after_b = runs.begun_after_new;
   options.looks = runs.looks;
@@ -111,23 +127,46 @@ bool is_speed_of_unknown_noise(const Comparison& comparison, const std::optional
          comparison.pairing != kPairsOfRuns && !floor;
 }
 
-void hold_speed_without_floor(Comparison& comparison) {
-  if (comparison.verdict == Verdict::kSame)
-    return;
-  comparison.verdict = Verdict::kAmbiguous;
-  comparison.needed = 0;
-  comparison.note =
-      "no noise floor of this machine: repeat the suite (`run --fresh`), 4 times on both sides";
-}
-
 // How much better something is need not be known for it to pass.
 void pass_what_is_not_worse(Comparison& comparison) {
   if (comparison.verdict != Verdict::kAmbiguous || !is_not_worse(comparison))
     return;
   comparison.verdict = Verdict::kSame;
   comparison.needed = 0;
-  comparison.note += comparison.note.empty() ? "" : "; ";
-  comparison.note += "not worse by more than the margin";
+  add_note(comparison, "not worse by more than the margin");
+}
+
+// Given, else of the first machine that has one.
+std::optional<double> floor_of(Store& base, Store& fresh, const GateSpec& spec,
+                               std::span<const GatePair> pairs) {
+  std::optional<double> floor = spec.noise_floor;
+  for (const GatePair& pair : pairs) {
+    if (!floor && !pair.new_run.empty())
+      floor = speed_noise_floor(fresh, pair.new_run);
+    if (!floor && !pair.new_run.empty())
+      floor = speed_noise_floor(base, pair.base_run);
+  }
+  return floor;
+}
+
+bool has_metric(const GateResult& result, const std::string& metric) {
+  return std::any_of(result.pairs.begin(), result.pairs.end(), [&](const GatePair& pair) {
+    const auto& all = pair.result.comparisons;
+    return std::any_of(all.begin(), all.end(),
+                       [&](const Comparison& one) { return one.metric == metric; });
+  });
+}
+
+// Asked for and in none of the pairs that were measured.
+std::vector<std::string> missing_metrics(const GateResult& result, const GateSpec& spec) {
+  std::vector<std::string> missing;
+  const bool any = std::any_of(result.pairs.begin(), result.pairs.end(),
+                               [](const GatePair& pair) { return !pair.new_run.empty(); });
+  for (const std::string& metric : spec.metrics) {
+    if (any && !has_metric(result, metric))
+      missing.push_back(metric);
+  }
+  return missing;
 }
 
 void conclude(GateResult& result) {
@@ -142,6 +181,7 @@ void conclude(GateResult& result) {
     if (!pair.problem.empty())
       verdicts.push_back(Verdict::kEmpty);
   }
+  verdicts.insert(verdicts.end(), result.missing.size(), Verdict::kEmpty);
   result.exit_code = verdict_exit_code(verdicts);
   const auto any = [&](Verdict verdict) {
     return std::find(verdicts.begin(), verdicts.end(), verdict) != verdicts.end();
@@ -153,43 +193,6 @@ void conclude(GateResult& result) {
       result.verdict = verdict;
       break;
     }
-  }
-}
-
-// Names come from outside: they stay on their line.
-std::string one_line(std::string text) {
-  for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 || c == '`' ? ' ' : c;
-  return text;
-}
-
-std::string headline(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kSame:
-      return "✅ passed: nothing differs by more than the margins";
-    case Verdict::kBetter:
-      return "✅ passed: something is better, nothing is worse";
-    case Verdict::kWorse:
-      return "❌ failed: something is worse";
-    case Verdict::kAmbiguous:
-      return "❔ undecided: the data do not settle it";
-    case Verdict::kEmpty:
-      return "⚠️ not everything was measured";
-  }
-  return "";
-}
-
-std::string advice(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kWorse:
-      return "Where the change is meant, make its runs the new baseline: `dlmbench tag NAME "
-             "RUN...`.";
-    case Verdict::kAmbiguous:
-      return "More documents (the verdict says how many) or more repeats decide it; a wider margin "
-             "decides that it does not matter.";
-    case Verdict::kEmpty:
-      return "Run the suite of the baseline with this build, into the store that the gate reads.";
-    default:
-      return "";
   }
 }
 
@@ -249,34 +252,39 @@ bool needs_more_rounds(const GateResult& result) {
 GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs) {
   GateResult result;
   result.baseline = spec.baseline;
-  const std::vector<std::string> candidates =
-      runs.new_name.empty() ? std::vector<std::string>{} : runs_of_name(fresh, runs.new_name);
-  for (const std::string& base_run : runs_of_name(base, spec.baseline)) {
+  Candidates candidates;
+  candidates.baseline = runs_of_name(base, spec.baseline);
+  candidates.is_named = !runs.new_name.empty();
+  if (candidates.is_named)
+    candidates.named = runs_of_name(fresh, runs.new_name);
+  for (const std::string& base_run : candidates.baseline) {
     const RunPlace place = place_of(base, base_run);
     if ((!spec.model.empty() && place.model != spec.model) ||
         (!spec.task.empty() && place.task != spec.task))
       continue;
+    candidates.begun_after = runs.begun_after_new;
+    // Where both lie in one history, what came before the baseline is not new.
+    if (!candidates.is_named && has_run(fresh, base_run))
+      candidates.begun_after = std::max(candidates.begun_after, base_run);
     GatePair pair;
     pair.label = fmt::format("{} on {}", place.model, place.task);
     pair.base_run = base_run;
-    pair.new_run =
-        counterpart(fresh, place, base_run, runs.new_name.empty() ? nullptr : &candidates);
+    pair.new_run = counterpart(fresh, place, candidates);
     result.pairs.push_back(std::move(pair));
   }
+  result.noise_floor = floor_of(base, fresh, spec, result.pairs);
   for (GatePair& pair : result.pairs) {
     if (pair.new_run.empty()) {
-      pair.problem = "this build did not measure it";
+      pair.problem = fmt::format(
+          "this build did not measure it: no finished run of this model, task and settings is {}",
+          candidates.is_named ? fmt::format("named '{}'", runs.new_name)
+                              : "newer than the baseline's");
       continue;
     }
-    if (!result.noise_floor) {
-      result.noise_floor =
-          spec.noise_floor ? spec.noise_floor : speed_noise_floor(fresh, pair.new_run);
-    }
-    if (!result.noise_floor)
-      result.noise_floor = speed_noise_floor(base, pair.base_run);
     compare_pair(pair, {&base, pair.base_run}, {&fresh, pair.new_run},
                  options_of(spec, runs, result.noise_floor));
   }
+  result.missing = missing_metrics(result, spec);
   conclude(result);
   return result;
 }
@@ -302,33 +310,6 @@ std::vector<GateVerdict> gate_verdicts(const GateResult& result, BaselineStore w
     }
   }
   return verdicts;
-}
-
-std::string gate_markdown(const GateResult& result) {
-  std::string out = fmt::format("## dlmbench gate: {}\n", headline(result.verdict));
-  out += fmt::format("\nAgainst baseline `{}`, {} pair{} of runs. ", one_line(result.baseline),
-                     result.pairs.size(), result.pairs.size() == 1 ? "" : "s");
-  out += result.noise_floor ? fmt::format("Noise floor of speed on this machine: {:.1f} %.\n",
-                                          100 * *result.noise_floor)
-                            : "Noise floor of speed on this machine: unknown.\n";
-  for (const GatePair& pair : result.pairs) {
-    out += fmt::format("\n### {}\n\n", one_line(pair.label));
-    if (!pair.problem.empty()) {
-      out += fmt::format("Not compared (run `{}`): {}\n", pair.base_run, pair.problem);
-      continue;
-    }
-    Table table = comparison_table(pair.result.comparisons);
-    table.title.clear();
-    out += render(table, "md");
-    out += fmt::format("\nA is run `{}`, B run `{}`.", pair.base_run, pair.new_run);
-    for (const auto& [name, values] : pair.result.differing)
-      out += fmt::format(" {}: {} → {}.", name, one_line(values.first), one_line(values.second));
-    out += "\n";
-    for (const std::string& note : pair.result.notes) out += fmt::format("Note: {}\n", note);
-  }
-  if (const std::string text = advice(result.verdict); !text.empty())
-    out += "\n" + text + "\n";
-  return out;
 }
 
 }  // namespace dlm

@@ -53,11 +53,6 @@ std::vector<std::int64_t> rounds_to_look_at(std::int64_t first, std::int64_t mos
 // run whose id begins so. Only finished ones. Empty where it means nothing.
 std::vector<std::string> runs_of_name(Store& store, const std::string& name);
 
-// Relative run-to-run spread of the speed on the machine of `run_id`, from runs of one key that
-// this program measured more than once there: what two runs of the same thing differ by in 95 of
-// 100 pairs (t quantile, pooled over the keys). Absent with fewer than 2 degrees of freedom.
-std::optional<double> speed_noise_floor(Store& store, const std::string& run_id);
-
 struct GatePair {
   std::string label, base_run, new_run;  // new_run is empty where nothing was measured
   CompareResult result;
@@ -67,18 +62,21 @@ struct GatePair {
 struct GateResult {
   std::string baseline;
   std::vector<GatePair> pairs;
+  std::vector<std::string> missing;  // asked for, and in no pair of two runs
   std::optional<double> noise_floor;
   Verdict verdict = Verdict::kEmpty;
   int exit_code = 5;
 };
 
 // Compares every run of the baseline (spec.baseline, in `base`) with its counterpart in `fresh`:
-// the latest finished run of the same model, task and settings, of those that runs.new_name means
-// where it is not empty. p values are adjusted over all metrics of all pairs, so that the whole
-// gate gives a false alarm in at most 5 % of unchanged builds. What is shown not to be worse by
-// more than its margin passes, however much better it may be. A difference of speed between runs
+// the latest finished run of the same model, task and settings that is none of the baseline's; of
+// those that runs.new_name means where it is not empty, else newer than the baseline's where
+// `fresh` holds that one too. p values are adjusted over all metrics of all pairs, so that the
+// whole gate gives a false alarm in at most 5 % of unchanged builds. What is shown not to be worse
+// by more than its margin passes, however much better it may be. A difference of speed between runs
 // that were not repeated counts only above the noise floor, and without a floor is ambiguous at
-// most. Without a baseline there are no pairs.
+// most. A pair without a result is empty, and so is a metric of spec.metrics that no pair has.
+// Without a baseline there are no pairs.
 GateResult run_gate(Store& base, Store& fresh, const GateSpec& spec, const GateRuns& runs);
 
 // The verdicts of a gate on all comparisons of all its pairs, as said above.
@@ -90,6 +88,10 @@ bool needs_more_rounds(const GateResult& result);
 // One row a comparison, for Store::add_verdicts; `same_store`: the baseline is in the same file.
 enum class BaselineStore { kSame, kOther };
 std::vector<GateVerdict> gate_verdicts(const GateResult& result, BaselineStore where);
+
+// "gate" (the verdict and its exit code) and "comparison" (a row a metric of a pair, and one of
+// verdict empty for each pair or metric that was not measured).
+std::vector<Table> gate_tables(const GateResult& result);
 
 // For a pull request: the verdict, a line a metric, what differs, and what to do.
 std::string gate_markdown(const GateResult& result);

@@ -73,7 +73,9 @@ std::optional<double> speed_noise_floor(Store& store, const std::string& run_id)
   store.scan(
       "SELECT r.run_key||r.build_id, (SELECT ln(sum(coalesce(kept_tok,n_tok))*1e9/sum(wall_ns)) "
       "FROM sample s WHERE s.run_id=r.run_id) FROM run o JOIN run r ON r.env_id=o.env_id "
-      "WHERE o.run_id=? AND r.status='done' AND r.resumes=0",
+      "WHERE o.run_id=? AND r.status='done' AND r.resumes=0 AND EXISTS(SELECT 1 FROM run t WHERE "
+      "t.run_key=r.run_key AND t.build_id=r.build_id AND t.env_id=r.env_id AND "
+      "t.run_id<>r.run_id)",
       parameters, [&](const Statement& row) {
         if (const auto rate = row.optional_real(1))
           by_key[row.text(0)].push_back(*rate);

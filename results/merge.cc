@@ -181,9 +181,16 @@ void copy_run(Database& target, const SourceRun& run, const Decision& decision) 
         "INSERT INTO main.reveal SELECT * FROM src.reveal WHERE run_id=?",
         "INSERT INTO main.metric SELECT * FROM src.metric WHERE run_id=?",
         "INSERT INTO main.curve SELECT * FROM src.curve WHERE run_id=?",
-        "INSERT INTO main.timing SELECT * FROM src.timing WHERE run_id=?",
-        "INSERT OR IGNORE INTO main.tag SELECT * FROM src.tag WHERE run_id=?"})
+        "INSERT INTO main.timing SELECT * FROM src.timing WHERE run_id=?"})
     target.prepare(sql).bind_all(run.run_id).run();
+}
+
+// Names that are new to the target, with those of their runs that it holds now. A name that it has
+// means what it meant.
+void copy_tags(Database& target) {
+  target.execute(
+      "INSERT INTO main.tag SELECT * FROM src.tag WHERE name NOT IN (SELECT name FROM main.tag) "
+      "AND run_id IN (SELECT run_id FROM main.run)");
 }
 
 }  // namespace
@@ -221,11 +228,27 @@ std::vector<MergedRun> merge_store(Database& target, const std::string& source) 
       copy_run(target, run, decision);
     merged.push_back({source, run.run_id, decision.outcome, decision.detail});
   }
+  copy_tags(target);
   target.execute(
       "INSERT OR IGNORE INTO main.gate SELECT * FROM src.gate WHERE (base_run IS NULL OR "
       "base_run IN (SELECT run_id FROM main.run)) AND new_run IN (SELECT run_id FROM main.run)");
   transaction.commit();
   return {merged.rbegin(), merged.rend()};
+}
+
+std::vector<TagDifference> differing_tags(Database& target, const std::string& source) {
+  check_source(target, source);
+  const Attached attached(target, source);
+  Statement statement = target.prepare(
+      "SELECT name, count(*) AS there, (SELECT count(*) FROM main.tag t WHERE t.name=s.name) AS "
+      "here, sum(EXISTS(SELECT 1 FROM main.tag t WHERE t.name=s.name AND t.run_id=s.run_id)) AS "
+      "common FROM src.tag s GROUP BY name HAVING there<>here OR common<there ORDER BY name");
+  std::vector<TagDifference> tags;
+  while (statement.step()) {
+    tags.push_back(
+        {statement.text(0), statement.integer(1), statement.integer(2), statement.integer(3)});
+  }
+  return tags;
 }
 
 Table merge_table(const std::vector<MergedRun>& runs) {

@@ -34,6 +34,12 @@ std::string member_text(const Json& object, const char* key) {
   return "";
 }
 
+// What decides the numbers, without the version of the program's own arithmetic.
+std::string what_was_measured(Json identity) {
+  identity.erase("numerics");
+  return canonical_json(identity);
+}
+
 std::string text_of(const Cell& cell) {
   if (const auto* text = std::get_if<std::string>(&cell.value))
     return *text;
@@ -51,13 +57,15 @@ constexpr const char* kSelectFacts =
 
 constexpr const char* kSelectNumbers =
     "SELECT doc_id, rep, doc_sha, cluster, score, nll, nll_m2, n_mc, n_tok, n_bytes, "
-    "coalesce(kept_tok,n_tok), nfe, wall_ns FROM sample WHERE run_id=? ORDER BY doc_id, rep";
+    "coalesce(kept_tok,n_tok), nfe, wall_ns, out_sha FROM sample WHERE run_id=? ORDER BY doc_id, "
+    "rep";
 
-// A row with its name; the text's hash is folded to 64 bits, enough to tell two texts apart.
+// A row with its name; hashes of texts are folded to 64 bits, enough to tell two texts apart.
 struct NamedRow {
   std::string doc_id;
   std::int64_t rep = 0;
   std::size_t text_hash = 0;
+  std::size_t output_hash = 0;
   std::string cluster;
   RowNumbers numbers;
 };
@@ -77,6 +85,7 @@ NamedRow read_named_row(const Statement& row) {
   named.numbers.kept_tokens = row.integer(10);
   named.numbers.nfe = row.integer(11);
   named.numbers.wall_ns = row.integer(12);
+  named.output_hash = std::hash<std::string>()(row.text(13));
   return named;
 }
 
@@ -136,6 +145,7 @@ RunFacts run_facts(Store& store, const std::string& run_id) {
   facts.pairing_key = member_text(identity, "pairing_key");
   if (facts.pairing_key.empty())
     facts.pairing_key = member_text(spec, "pairing_key");
+  facts.measured = what_was_measured(identity);
   for (const char* name : {"status", "smoke", "env_id", "spec_json", "identity_json", "estimator"})
     columns.erase(name);
   flatten_into(spec, "", facts.settings);
@@ -174,6 +184,7 @@ Pairing pair_rows(Store& store_a, const std::string& run_a, Store& store_b,
       ++pairing.changed;
       return;
     }
+    pairing.same_outputs = pairing.same_outputs && a.output_hash == b.output_hash;
     pairing.rows.push_back({a.numbers, b.numbers, clusters.of(a)});
   });
   pairing.only_a += std::ssize(rows_a) - static_cast<std::int64_t>(next);

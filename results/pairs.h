@@ -16,6 +16,7 @@ namespace dlm {
 struct RunFacts {
   std::string run_id, model, family, task, status, tokenizer_sha256, env_id, estimator;
   std::string pairing_key;  // equal in two runs: their Monte-Carlo draws are the same
+  std::string measured;     // equal in two runs: the same thing was measured, by whatever program
   bool smoke = false;
   std::map<std::string, std::string>
       settings;  // spec, content hashes, program and machine, by name
@@ -51,6 +52,7 @@ struct Pairing {
   std::int64_t n_clusters = 0;
   std::int64_t changed = 0;  // same doc_id and rep, another text
   std::int64_t only_a = 0, only_b = 0;
+  bool same_outputs = true;  // of every pair; where no texts are stored there is no other
 };
 
 // Documents without a cluster are their own, with all of their replicates. Reads both runs once;

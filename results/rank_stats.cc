@@ -151,8 +151,10 @@ Shift shift_estimate(std::span<const double> a, std::span<const double> b, doubl
   const std::vector<double> sorted_b = sorted_copy(b);
   const double pairs = static_cast<double>(a.size()) * static_cast<double>(b.size());
   const auto kth = [&](double k) { return kth_difference(sorted_a, sorted_b, k); };
-  const auto interval = [&](double at_level) {
-    const double cut = std::max(1.0, left_out(a.size(), b.size(), at_level));
+  const auto interval = [&](double at_level) -> std::optional<Interval> {
+    const double cut = left_out(a.size(), b.size(), at_level);
+    if (cut < 1)
+      return std::nullopt;
     return Interval{kth(cut), kth(pairs + 1 - cut)};
   };
   const double low = std::floor((pairs + 1) / 2);

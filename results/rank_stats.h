@@ -2,6 +2,7 @@
 // Hodges-Lehmann shift.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "harness/base/stats.h"
@@ -21,16 +22,15 @@ struct RankTest {
 RankTest mann_whitney(std::span<const double> a, std::span<const double> b);
 
 struct Shift {
-  double value = 0;         // median of all differences b_j - a_i
-  Interval interval;        // at `level`
-  Interval inner_interval;  // at `inner_level`, for two one-sided tests
+  double value = 0;                  // median of all differences b_j - a_i
+  std::optional<Interval> interval;  // at `level`; absent for samples too small for that level
+  std::optional<Interval> inner_interval;  // at `inner_level`, for two one-sided tests
 };
 
 // The shift of `b` against `a` (Hodges-Lehmann) and its interval (Moses): order statistics of the n
-// m differences, found without making them, in O((n + m) log) time. The interval is the range of
-// the differences where the samples are too small for the level. Of the logarithms of two samples
-// of times it is the logarithm of their median ratio. Throws ConfigError where one is empty.
-// Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2-4.3.
+// m differences, found without making them, in O((n + m) log) time. Of the logarithms of two
+// samples of times it is the logarithm of their median ratio. Throws ConfigError where one is
+// empty. Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2-4.3.
 Shift shift_estimate(std::span<const double> a, std::span<const double> b, double level = 0.95,
                      double inner_level = 0.90);
 

@@ -127,7 +127,8 @@ std::string arrow(std::string_view better) {
 
 constexpr const char* kSelectEstimates =
     "SELECT v.model, v.task, v.status, v.smoke, m.metric, m.variant, d.better, d.unit, m.value, "
-    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, m.est, iif(v.task_kind IN "
+    "m.se_data, m.se_mc, m.ci_lo, m.ci_hi, m.ci_method, m.n, "
+    "iif(m.n_clusters>0,m.n_clusters,m.n), m.est, iif(v.task_kind IN "
     "('generations','answers'), "
     "v.n_docs, NULL) "
     "FROM metric m JOIN metric_def d USING(metric) JOIN v_run v USING(run_id) WHERE m.run_id=? "
@@ -149,6 +150,7 @@ enum EstimateColumn : std::size_t {
   kCiHigh,
   kCiMethod,
   kN,
+  kDocuments,
   kEstimator,
   kOfDocs
 };
@@ -187,6 +189,7 @@ std::vector<Column> estimate_columns(const std::vector<std::string>& settings) {
       {"ci_high", "", kRight, Audience::kPrograms},
       {"ci_method", "", kLeft, Audience::kPrograms},
       {"n_docs", "", kRight, Audience::kPrograms},
+      {"n", "", kRight, Audience::kPrograms},
       {"documents", "n docs", kRight, Audience::kPeople},
       {"nfe", "NFE", kRight},
       {"tokens_per_second_accepted", "tokens/s", kRight},
@@ -197,13 +200,19 @@ std::vector<Column> estimate_columns(const std::vector<std::string>& settings) {
   return columns;
 }
 
-// "1130 of 1319" where a task has more documents than were measured.
+// "1130 of 1319" where a task has more documents than were measured, "50 (524 rows)" where
+// documents were measured in parts.
 Cell documents_cell(const std::vector<Cell>& found) {
   const auto* all = std::get_if<std::int64_t>(&found[kOfDocs].value);
-  const auto* measured = std::get_if<std::int64_t>(&found[kN].value);
-  if (all == nullptr || measured == nullptr || *all == *measured)
-    return found[kN];
-  return fmt::format("{} of {}", *measured, *all);
+  const auto* measured = std::get_if<std::int64_t>(&found[kDocuments].value);
+  const auto* rows = std::get_if<std::int64_t>(&found[kN].value);
+  if (measured == nullptr)
+    return {};
+  if (all != nullptr && *all != *measured)
+    return fmt::format("{} of {}", *measured, *all);
+  if (rows != nullptr && *rows != *measured)
+    return fmt::format("{} ({} rows)", *measured, *rows);
+  return *measured;
 }
 
 // The cells after the settings, in the order of estimate_columns.
@@ -226,6 +235,7 @@ std::vector<Cell> estimate_cells(const std::vector<Cell>& found, const Cell& nfe
           found[kCiLow],
           found[kCiHigh],
           found[kCiMethod],
+          found[kDocuments],
           found[kN],
           documents_cell(found),
           nfe,

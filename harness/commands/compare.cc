@@ -21,7 +21,10 @@ constexpr const char* kText =
     "over the metrics, and a\n"
     "verdict: better, worse, same (shown to lie within the margin) or ambiguous, with the number "
     "of documents that would\n"
-    "decide it. Exit code 0: none worse; 3: worse; 4: ambiguous; 5: nothing in common.\n\n"
+    "decide it. A difference of speed needs both runs repeated at least 4 times (--fresh), or the "
+    "machine's noise floor,\n"
+    "which 3 runs of one thing tell. Exit code 0: none worse; 3: worse; 4: ambiguous; 5: nothing "
+    "in common.\n\n"
     "  dlmbench compare 0193a4 0193a7\n"
     "  dlmbench compare 0193a4 0193a7 --metric nll --margin nll=0.01 -o json";
 

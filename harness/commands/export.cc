@@ -58,7 +58,8 @@ std::string exported_text(Store& store, const std::vector<std::string>& ids,
   if (what == "google-benchmark")
     return export_google_benchmark(store, ids);
   if (!options.has("output"))
-    throw ConfigError("output", "", "is needed: csv or jsonl, say");
+    throw ConfigError("output", "",
+                      fmt::format("is needed with --what {}: csv or jsonl, say", what));
   return render(export_rows(store, ids, what), options.get("output", ""));
 }
 
@@ -69,21 +70,33 @@ void check_what(const std::string& what) {
     throw unknown_name("export", what, kKinds);
 }
 
+// The form of what other programs define is theirs.
+void check_form(const ParsedOptions& options, const std::string& what) {
+  static const std::vector<std::string> kTables = {"examples", "metrics", "runs"};
+  if (options.has("output") && std::find(kTables.begin(), kTables.end(), what) == kTables.end())
+    throw ConfigError("output", options.get("output", ""),
+                      fmt::format("is read with --what {}; {} has a form of its own",
+                                  fmt::join(kTables, ", "), what));
+  check_output_format(options);
+}
+
 }  // namespace
 
 int export_command(const Arguments& args) {
   CommandOptions cli("export [RUN...] [options]", kText);
-  add_store_options(cli);
+  add_db_option(cli);
   add_filter_options(cli);
   cli.value("what", "examples (default), metrics, runs, latex, lm-eval or google-benchmark")
+      .value("output,o", fmt::format("{}: needed for examples, metrics and runs",
+                                     fmt::join(table_formats(), ", ")))
       .value("to", "a new file (lm-eval: a folder) instead of stdout")
       .positionals(100000);
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
-  check_output_format(*options);
   const std::string what = options->get("what", "examples");
   check_what(what);
+  check_form(*options, what);
   const auto store = open_store_read_only(*options);
   const auto ids = chosen_runs(*store, *options);
   const std::string path = options->get("to", "");

@@ -26,9 +26,10 @@ constexpr const char* kText =
     "within its margin, all of\n"
     "them judged together, so that an unchanged build is stopped in at most 5 of 100 cases. Prints "
     "Markdown for a pull\n"
-    "request and keeps the verdicts in table gate. Exit code 0: passed; 3: worse; 4: undecided; "
-    "5: no baseline, or\n"
-    "something was not measured. With --rounds both programs are measured in turn first, and on "
+    "request, or tables for programs (-o json), and keeps the verdicts in table gate. Exit code 0: "
+    "passed; 3: worse;\n"
+    "4: undecided; 5: no baseline, or something was not measured. With --rounds both programs are "
+    "measured in turn first, and on "
     "while a speed is undecided,\n"
     "up to --max-rounds. results/GATE.md shows how a project adopts it.\n\n"
     "  dlmbench tag main && dlmbench gate --base main\n"
@@ -50,7 +51,11 @@ GateSpec gate_spec(const ParsedOptions& options) {
     spec = parse_gate(MappedFile::open(path)->text(), path);
   }
   spec.baseline = options.get("base", spec.baseline);
-  for (const std::string& text : options.all("metric")) spec.metrics = split(text, ',');
+  if (options.has("metric"))
+    spec.metrics.clear();
+  for (const std::string& text : options.all("metric")) {
+    for (const std::string& name : split(text, ',')) spec.metrics.push_back(name);
+  }
   for (const std::string& text : options.all("margin")) {
     const auto equals = text.find('=');
     if (equals == std::string::npos)
@@ -81,6 +86,14 @@ Rounds rounds_of(const ParsedOptions& options, const std::string& base_db) {
   return {options.get("suite", ""),
           {std::pair{options.get("base-program", ""), base_db},
            std::pair{options.get("new-program", this_program()), store_path(options)}}};
+}
+
+void refuse_options_of_rounds(const ParsedOptions& options) {
+  for (const char* name : {"suite", "base-program", "new-program", "max-rounds"}) {
+    if (options.has(name))
+      throw ConfigError(name, options.get(name, ""),
+                        "is read with --rounds N only: it says what is measured");
+  }
 }
 
 // The suite by both programs, base first in even rounds: what drifts hits both alike.
@@ -152,7 +165,8 @@ int conclude(const GateResult& result, const ParsedOptions& options, const std::
                             near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
     return kExitNothing;
   }
-  fmt::print("{}", gate_markdown(result));
+  const std::string format = options.get("output", "md");
+  fmt::print("{}", format == "md" ? gate_markdown(result) : render(gate_tables(result), format));
   if (!options.has("dry-run")) {
     const auto where = base_db.empty() ? BaselineStore::kSame : BaselineStore::kOther;
     open_store(options)->add_verdicts(gate_verdicts(result, where));
@@ -168,11 +182,11 @@ int gate_command(const Arguments& args) {
   cli.value("base", "the baseline: a tag, a git commit or a run")
       .value("base-db", "the store that holds the baseline (default: the same)")
       .value("new", "the runs to judge: a tag, a git commit or a run (default: the latest)")
-      .value("metric", "only these, separated by commas")
+      .value("metric", "only these, separated by commas; 5 where no run has one of them")
       .value("margin", "METRIC=NUMBER or METRIC=PERCENT%, on top of the file's")
       .value("rounds", "measure --suite with both programs in turn first, at least so often")
       .value("max-rounds", "and at most so often while a speed is undecided (default 40)")
-      .value("suite", "what --rounds measures")
+      .value("suite", "what --rounds measures: a suite file")
       .value("base-program", "the baseline's dlmbench for --rounds; its runs go to --base-db")
       .value("new-program", "the dlmbench to judge (default: this one)")
       .flag("dry-run", "keep no verdicts")
@@ -186,6 +200,7 @@ int gate_command(const Arguments& args) {
   const std::int64_t first = whole_number(*options, "rounds", 0);
   if (first > 0)
     return conclude(measured_and_judged(spec, *options, base_db, first), *options, base_db);
+  refuse_options_of_rounds(*options);
   if (spec.baseline.empty()) {
     log_warning("gate: no baseline: --base TAG, COMMIT or RUN, or `baseline` in the gate file");
     return kExitNothing;
@@ -200,7 +215,7 @@ int tag_command(const Arguments& args) {
                      "without RUN those that the\n"
                      "filters select. The name is taken from the runs that had it.\n\n"
                      "  dlmbench tag main --status done\n  dlmbench tag best 0193a4");
-  add_store_options(cli);
+  add_db_option(cli);
   add_filter_options(cli);
   cli.positionals(100000);
   auto options = cli.parse(args);

@@ -13,14 +13,31 @@
 #include "results/store.h"
 
 namespace dlm {
+namespace {
+
+void warn_of_tags(Database& target, const std::string& source) {
+  for (const TagDifference& tag : differing_tags(target, source)) {
+    const std::string kept = tag.in_target == tag.in_both
+                                 ? fmt::format("{} of the {} runs that it names in {}", tag.in_both,
+                                               tag.in_source, source)
+                                 : fmt::format("the {} that it named here, not the {} of {}",
+                                               tag.in_target, tag.in_source, source);
+    log_warning(fmt::format("tag '{}' names {}; `dlmbench tag {} RUN... --db {}` changes that",
+                            tag.name, kept, tag.name, target.path()));
+  }
+}
+
+}  // namespace
 
 int merge_command(const Arguments& args) {
-  CommandOptions cli("merge SHARD.db... --db ALL.db",
-                     "Copies the finished runs of other stores into one, made where it does not "
-                     "exist. Each store comes in whole or\n"
-                     "not at all, and doing it again adds nothing. Exit code 4 where two stores "
-                     "disagree about a run.\n\n"
-                     "  dlmbench merge node-*.db --db all.db");
+  CommandOptions cli(
+      "merge SHARD.db... --db ALL.db",
+      "Copies the finished runs of other stores into one, made where it does not "
+      "exist. Each store comes in whole or\n"
+      "not at all, and doing it again adds nothing. A tag that the target has keeps its "
+      "runs there. Exit code 4\n"
+      "where two stores disagree about a run.\n\n"
+      "  dlmbench merge node-*.db --db all.db");
   add_store_options(cli);
   cli.positionals(10000);
   const auto options = cli.parse(args);
@@ -38,6 +55,7 @@ int merge_command(const Arguments& args) {
   std::vector<MergedRun> all;
   for (const std::string& source : options->positionals) {
     for (MergedRun& run : merge_store(target, source)) all.push_back(std::move(run));
+    warn_of_tags(target, source);
   }
   fmt::print("{}", render(merge_table(all), options->get("output", "md")));
   const auto conflicts = std::count_if(all.begin(), all.end(), [](const MergedRun& run) {

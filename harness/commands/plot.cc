@@ -38,7 +38,7 @@ int plot_command(const Arguments& args) {
   const std::string kind = options->positionals.front();
   options->positionals.erase(options->positionals.begin());
   const auto store = open_store_read_only(*options);
-  if (kind == "history")
+  if (kind == "history" && options->positionals.empty())
     options->values["all"] = {""};
   const auto ids = chosen_runs(*store, *options);
   const Plot plot =

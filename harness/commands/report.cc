@@ -19,7 +19,7 @@ int report_command(const Arguments& args) {
                      "by side, settings, and how to repeat. An existing page is replaced.\n\n"
                      "  dlmbench report --to report.html\n"
                      "  dlmbench report --task gsm8k --title \"GSM8K over K\" --to gsm8k.html");
-  add_store_options(cli);
+  add_db_option(cli);
   add_filter_options(cli);
   cli.value("to", "the page (default report.html)")
       .value("title", "its title")

@@ -10,6 +10,7 @@
 #include "harness/base/file.h"
 #include "harness/cli.h"
 #include "harness/commands/command.h"
+#include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/scorers/answer_tasks.h"
@@ -36,10 +37,11 @@ std::string text_in(const Cell& cell) {
 
 OldRun read_run(const ParsedOptions& options) {
   if (options.positionals.empty())
-    throw ConfigError("run", "", "is needed: the beginning of a run's id (dlmbench list)");
+    throw ConfigError("run", "",
+                      "is needed: the beginning of a run's id, or a tag (dlmbench list)");
   const auto store = open_store_read_only(options);
   OldRun old;
-  old.run_id = store->resolve_run(options.positionals.front());
+  old.run_id = named_run(*store, options.positionals.front());
   const std::vector<Cell> parameters{old.run_id};
   const Table found = store->query(
       "SELECT model, task, family, dtype, weights_sha256, tokenizer_sha256, params FROM v_run "

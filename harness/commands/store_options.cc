@@ -24,9 +24,13 @@ bool is_older_store(const std::string& path) {
 
 }  // namespace
 
+void add_db_option(CommandOptions& cli) {
+  cli.value("db", "the store, an SQLite file (default results.db)");
+}
+
 void add_store_options(CommandOptions& cli) {
-  cli.value("db", "the store, an SQLite file (default results.db)")
-      .value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")));
+  add_db_option(cli);
+  cli.value("output,o", fmt::format("{} (default md)", fmt::join(table_formats(), ", ")));
 }
 
 void check_output_format(const ParsedOptions& options) {

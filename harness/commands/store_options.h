@@ -8,6 +8,9 @@
 
 namespace dlm {
 
+// Adds --db: of commands that print no table.
+void add_db_option(CommandOptions& cli);
+
 // Adds --db and --output.
 void add_store_options(CommandOptions& cli);
 

@@ -16,6 +16,7 @@
 #include "harness/base/log.h"
 #include "harness/base/text.h"
 #include "harness/cli.h"
+#include "harness/commands/run_choice.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
 #include "harness/scorers/answer_tasks.h"
@@ -174,7 +175,7 @@ void read_attempts(const ParsedOptions& options, Input& input) {
 
 void read_stored_run(const ParsedOptions& options, Input& input) {
   const auto store = open_store_read_only(options);
-  const std::string run_id = store->resolve_run(options.get("run", ""));
+  const std::string run_id = named_run(*store, options.get("run", ""));
   std::map<std::string, const CodeProblem*> by_id;
   for (const CodeProblem& problem : input.problems) by_id[problem.id] = &problem;
   Json sums = Json::array();

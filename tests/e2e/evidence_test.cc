@@ -200,6 +200,75 @@ TEST_F(Evidence, RunsWithoutACommonExampleAreNoVerdict) {
             std::string::npos);
 }
 
+// Two runs of one small world, the later one current.
+class Repeated : public Evidence {
+ protected:
+  void SetUp() override {
+    for (int i = 0; i < 2; ++i)
+      ASSERT_EQ(dlmbench({"run", "--model", "exact:markov?v=3", "--task",
+                          "draws:markov?v=3&documents=40&length=8", "--db", db_, "-q", "--fresh"})
+                    .code,
+                0);
+    ids_ = ids(db_);
+    ASSERT_EQ(ids_.size(), 2U);
+  }
+
+  // The command is refused with one line that holds `words`.
+  void expect_refused(std::vector<std::string> command, const std::string& words) {
+    command.insert(command.end(), {"--db", db_});
+    const ProcessResult result = dlmbench(command);
+    EXPECT_EQ(result.code, 1) << command[0] << result.out;
+    EXPECT_NE(result.err.find(words), std::string::npos) << command[0] << ": " << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+
+  std::vector<std::string> ids_;
+};
+
+TEST_F(Repeated, ABaselineDoesNotPassAgainstItself) {
+  ASSERT_EQ(dlmbench({"tag", "main", "--db", db_}).code, 0);
+  const ProcessResult alone =
+      dlmbench({"gate", "--base", "main", "--metric", "nll", "--db", db_, "-o", "json"});
+  EXPECT_EQ(alone.code, 5) << alone.out;
+  EXPECT_NE(alone.out.find("\"verdict\": \"empty\""), std::string::npos) << alone.out;
+  EXPECT_NE(alone.out.find("did not measure it"), std::string::npos) << alone.out;
+}
+
+TEST_F(Repeated, ATagNamesAllItsRuns) {
+  ASSERT_EQ(dlmbench({"tag", "both", "--all", "--db", db_}).code, 0);
+  const std::string rows =
+      dlmbench({"export", "both", "--what", "runs", "-o", "jsonl", "--db", db_}).out;
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 2) << rows;
+  expect_refused({"compare", "both", ids_[0]},
+                 "one run is needed, and this tag names 2: " + ids_[0]);
+  expect_refused({"rescore", "both"}, "names 2");
+  // Nobody knows of two runs which program is faster; what they measured is the same.
+  const ProcessResult compared = dlmbench({"compare", ids_[0], ids_[1], "--db", db_});
+  EXPECT_TRUE(compared.code == 0 || compared.code == 4) << compared.out;
+  const std::string all = folder_.file("all.db");
+  ASSERT_EQ(dlmbench({"merge", db_, "--db", all}).code, 0);
+  ASSERT_EQ(dlmbench({"tag", "both", ids_[1], "--db", db_}).code, 0);
+  const ProcessResult merged = dlmbench({"merge", db_, "--db", all});
+  EXPECT_NE(merged.err.find("tag 'both' names the 2 that it named here, not the 1 of"),
+            std::string::npos)
+      << merged.err;
+}
+
+TEST_F(Repeated, OptionsThatNothingReadsAreRefused) {
+  expect_refused({"gate", "--base", "main", "--suite", "x.toml"}, "read with --rounds N only");
+  expect_refused({"gate", "--base", "main", "--max-rounds", "9"}, "max-rounds = '9'");
+  expect_refused({"plot", "history", ids_[0], "--model", "nope"}, "names one");
+  expect_refused({"export", ids_[0], "--all", "-o", "csv"}, "names one");
+  expect_refused({"export", "--what", "latex", "-o", "json"}, "has a form of its own");
+  expect_refused({"export", "--what", "metrics"}, "is needed with --what metrics");
+  expect_refused({"report", "-o", "nope"}, "unknown");
+  expect_refused({"tag", "main", "-o", "json"}, "unknown");
+  const ProcessResult two =
+      dlmbench({"gate", "--base", ids_[0], "--metric", "nll", "--metric", "mauve", "--db", db_});
+  EXPECT_EQ(two.code, 5) << two.out;
+  EXPECT_NE(two.out.find("| nll "), std::string::npos) << two.out;
+}
+
 TEST_F(Evidence, BadInputIsOneLineAndChangesNothing) {
   measure(db_);
   const std::string id = ids(db_).at(0);

@@ -56,7 +56,8 @@ TEST_F(ScoreProgram, ScoresStoresAndRescores) {
   EXPECT_EQ(first[1]["value"], 0.0);
   const std::string run = first[0]["run_id"];
 
-  const ProcessResult again = program({"rescore", run, "--extractor", "first", "-o", "jsonl"});
+  ASSERT_EQ(dlmbench({"tag", "main"}, {.folder = folder_.path()}).code, 0);
+  const ProcessResult again = program({"rescore", "main", "--extractor", "first", "-o", "jsonl"});
   ASSERT_EQ(again.code, 0) << again.err;
   const auto second = rows_of(again.out);
   EXPECT_NE(second[0]["run_id"], run);

@@ -31,6 +31,7 @@ TEST(TruthMetric, StatesTheGapWithItsError) {
   ASSERT_EQ(truth.size(), 1U);
   EXPECT_EQ(truth[0].value, 1.2);
   EXPECT_EQ(truth[0].se_data, 0);
+  EXPECT_EQ(truth[0].n_clusters, 3);
   const auto gap = make_metric("nll_minus_entropy", known(1.2))->compute(rows);
   ASSERT_EQ(gap.size(), 1U);
   EXPECT_EQ(gap[0].metric, "nll_minus_entropy");
@@ -39,6 +40,12 @@ TEST(TruthMetric, StatesTheGapWithItsError) {
   // t(0.975, 2) = 4.302653.
   EXPECT_NEAR(gap[0].ci_high.value(), 0.1 + 4.302653 * std::sqrt(0.07 / 3), 1e-6);
   EXPECT_NEAR(gap[0].ci_low.value(), 0.1 - 4.302653 * std::sqrt(0.07 / 3), 1e-6);
+}
+
+TEST(TruthMetric, CountsWhatIsIndependent) {
+  std::vector<ExampleRow> rows{row("a 1", 11, 10), row("a 2", 12, 10), row("b", 16, 10)};
+  rows[0].cluster = rows[1].cluster = "a";
+  EXPECT_EQ(make_metric("entropy", known(1.2))->compute(rows).at(0).n_clusters, 2);
 }
 
 TEST(TruthMetric, OneDocumentHasNoInterval) {

@@ -1,8 +1,12 @@
 #include "results/compare.h"
 
+#include <cmath>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "harness/base/error.h"
+#include "results/batch_times.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
 
@@ -15,6 +19,13 @@ using testing::noise;
 using testing::sample_header;
 
 void as_is(std::int64_t, ExampleRow&) {}
+
+// Rows whose times are `factor` of the usual ones.
+testing::RowChange times(double factor) {
+  return [factor](std::int64_t, ExampleRow& row) {
+    row.wall_ns = static_cast<std::int64_t>(static_cast<double>(row.wall_ns) * factor);
+  };
+}
 
 CompareResult compare(EvidenceStore& evidence, const std::string& a, const std::string& b,
                       const CompareOptions& options = {}) {
@@ -96,6 +107,51 @@ TEST(Compare, RightAndWrongIsMcNemarUnlessReplicatesMakeClusters) {
   EXPECT_EQ(clustered.n_units, 30);
 }
 
+// Three answers that are all right say little about a thousand others, unless the program that
+// wrote them is known to be the same by the texts.
+TEST(Compare, EqualScoresOfOtherTextsAreAsExactAsTheyAreMany) {
+  EvidenceStore evidence;
+  const auto right = [](const char* text, std::int64_t samples) {
+    return [text, samples](std::int64_t i, ExampleRow& row) {
+      row.doc_id = fmt::format("doc-{:06}", i / samples);
+      row.doc_sha = "x";
+      row.rep = i % samples;
+      row.score = 1;
+      row.output = fmt::format("{} {}", text, i);
+    };
+  };
+  const auto score_of = [&](const std::string& a, const std::string& b) {
+    return compare(evidence, a, b, {.metrics = {"score"}}).comparisons.at(0);
+  };
+  const auto few = evidence.add("few a", 3, right("a", 1));
+  const Comparison three = score_of(few, evidence.add("few b", 3, right("b", 1)));
+  EXPECT_EQ(three.verdict, Verdict::kAmbiguous);
+  // Of 0 in n no more than 1 - tail^(1/n) differ.
+  EXPECT_NEAR(three.inner->high, 1 - std::cbrt(0.05), 1e-12);
+  EXPECT_NEAR(three.interval->low, std::cbrt(0.025) - 1, 1e-12);
+  EXPECT_EQ(three.needed, 299);  // 0.99^298 > 0.05 > 0.99^299
+  for (const auto& [documents, verdict] :
+       {std::pair{298, Verdict::kAmbiguous}, std::pair{299, Verdict::kSame}}) {
+    const auto a = evidence.add(fmt::format("a {}", documents), documents, right("a", 1));
+    const auto b = evidence.add(fmt::format("b {}", documents), documents, right("b", 1));
+    EXPECT_EQ(score_of(a, b).verdict, verdict) << documents;
+  }
+  // Two samples of a document are one unit.
+  const auto sampled = evidence.add("sampled a", 6, right("a", 2));
+  const Comparison clustered = score_of(sampled, evidence.add("sampled b", 6, right("b", 2)));
+  EXPECT_EQ(clustered.verdict, Verdict::kAmbiguous);
+  EXPECT_NEAR(clustered.inner->high, 1 - std::cbrt(0.05), 1e-12);
+  // The same texts of other settings, by luck; and of an unchanged program.
+  const auto other = evidence.add("another sampler", 3, right("a", 1));
+  EXPECT_EQ(score_of(few, other).verdict, Verdict::kAmbiguous);
+  const auto again = evidence.add(sample_header("few a"), 3, right("a", 1), Restart::kFresh);
+  const Comparison unchanged = score_of(few, again);
+  EXPECT_EQ(unchanged.verdict, Verdict::kSame);
+  EXPECT_EQ(unchanged.interval->high, 0);
+  const auto changed = evidence.add(sample_header("few a"), 3, right("b", 1), Restart::kFresh);
+  EXPECT_EQ(score_of(few, changed).verdict, Verdict::kAmbiguous);
+}
+
 TEST(Compare, RefusesUnlikeDataAndSaysHowMuchIsInCommon) {
   EvidenceStore evidence;
   const auto base = evidence.add("base", 40, as_is);
@@ -148,20 +204,119 @@ TEST(Compare, OtherTokensAreComparedByBytes) {
       "different tokens");
 }
 
-TEST(Compare, SlowerIsWorseUnlessTheMachineIsThatNoisy) {
+// A run of `name` with one document a batch.
+RunHeader one_by_one(const std::string& name) {
+  RunHeader header = sample_header(name);
+  header.spec_json = R"({"batch_size":1})";
+  return header;
+}
+
+TEST(Compare, LessSpeedIsWorseUnlessTheMachineIsThatNoisy) {
   EvidenceStore evidence;
-  const auto base = evidence.add("base", 60, as_is);
-  const auto slow = evidence.add(
-      "slow", 60, [](std::int64_t, ExampleRow& row) { row.wall_ns = row.wall_ns * 11 / 10; });
-  const CompareOptions speed{.metrics = {"tokens_per_second"}};
-  const Comparison slower = of(compare(evidence, base, slow, speed), "tokens_per_second");
+  const auto base = evidence.add(one_by_one("base"), 60, as_is);
+  const auto slow = evidence.add(one_by_one("slow"), 60, times(1.1));
+  CompareOptions speed{.metrics = {"tokens_per_second"}};
+  const auto verdict = [&](const std::optional<double>& floor) {
+    speed.speed_noise_floor = floor;
+    return of(compare(evidence, base, slow, speed), "tokens_per_second");
+  };
+  const Comparison slower = verdict(0.05);
   EXPECT_EQ(slower.verdict, Verdict::kWorse);
   EXPECT_NEAR(slower.difference, 1 / 1.1 - 1, 1e-3);
-  CompareOptions noisy = speed;
-  noisy.speed_noise_floor = 0.15;
-  const Comparison hidden = of(compare(evidence, base, slow, noisy), "tokens_per_second");
+  const Comparison hidden = verdict(0.15);
   EXPECT_EQ(hidden.verdict, Verdict::kSame);
   EXPECT_CONTAINS(hidden.note, "noise floor");
+  // Two runs alone do not tell a slower program from a machine that was busy.
+  const Comparison unknown = verdict({});
+  EXPECT_EQ(unknown.verdict, Verdict::kAmbiguous);
+  EXPECT_CONTAINS(unknown.note, "repeat both");
+  EXPECT_EQ(unknown.pairing, "times of documents");
+}
+
+// Rows as a run with batches of 10 writes them: the batch's time shared out by passes.
+testing::RowChange in_batches(double factor, std::uint64_t stream) {
+  return [=](std::int64_t i, ExampleRow& row) {
+    row.canvas_tokens = 64;
+    row.kept_tokens = 40 + i % 7;
+    row.counts.passes = 20 + i % 3;
+    const double of_a_pass = factor * 1e5 * (1 + 0.03 * noise(i / 10, stream));
+    row.wall_ns = static_cast<std::int64_t>(of_a_pass * static_cast<double>(row.counts.passes + 1));
+  };
+}
+
+TEST(Compare, RowsOfABatchWereTimedOnce) {
+  EvidenceStore evidence;
+  const auto a = evidence.add("a", 50, in_batches(1, 41));
+  const auto b = evidence.add("b", 50, in_batches(1, 42));
+  std::vector<BatchTime> batches = batch_times(evidence.store(), a);
+  ASSERT_EQ(batches.size(), 5U);
+  double ns = 0;
+  for (const BatchTime& batch : batches) {
+    EXPECT_EQ(batch.rows, 10);
+    ns += batch.ns;
+  }
+  double of_rows = 0;
+  for (const ExampleRow& row : evidence.store().rows(a))
+    of_rows += static_cast<double>(row.wall_ns);
+  EXPECT_EQ(ns, of_rows);
+  CompareOptions speed{.metrics = {"tokens_per_second"}};
+  speed.speed_noise_floor = 0.01;
+  const Comparison same = of(compare(evidence, a, b, speed), "tokens_per_second");
+  EXPECT_EQ(same.n_units, 5);
+  EXPECT_EQ(same.pairing, "times of batches");
+  EXPECT_GT(same.p.value_or(0), 0.05);
+  // One batch on each side is one time: nothing is shown by it, not even that it is the same.
+  const auto one = evidence.add("one", 10, in_batches(1, 43));
+  const auto two = evidence.add("two", 10, in_batches(1, 43));
+  EXPECT_EQ(of(compare(evidence, one, two, speed), "tokens_per_second").verdict,
+            Verdict::kAmbiguous);
+}
+
+TEST(Compare, RatioThatDoesNotFitTheColumnsSaysWhatItIs) {
+  EvidenceStore evidence;
+  const auto base = evidence.add(one_by_one("base"), 60, as_is);
+  // One document in ten takes ten times as long: half of all time, and no median.
+  const auto some = evidence.add(one_by_one("some"), 60, [](std::int64_t i, ExampleRow& row) {
+    row.wall_ns *= i % 10 == 0 ? 10 : 1;
+  });
+  const Comparison speed = of(compare(evidence, base, some), "tokens_per_second");
+  EXPECT_NEAR(speed.b / speed.a, 1 / 1.9, 1e-3);
+  EXPECT_LT(std::abs(speed.difference), 0.01);
+  EXPECT_CONTAINS(speed.note,
+                  "B-A is the median ratio of the times of documents; of all time "
+                  "together -47.3");
+}
+
+TEST(Compare, RepeatedRunsTellWhichIsFaster) {
+  EvidenceStore evidence;
+  const auto repeat = [&](const char* name, double factor, int count, std::uint64_t stream) {
+    std::string last;
+    for (int i = 0; i < count; ++i)
+      last = evidence.add(sample_header(name), 20, times(factor * (1 + 0.01 * noise(i, stream))),
+                          Restart::kFresh);
+    return last;
+  };
+  const auto speed_of = [&](const std::string& a, const std::string& b) {
+    return of(compare(evidence, a, b), "tokens_per_second");
+  };
+  const auto base = repeat("base", 1, 5, 44);
+  const Comparison slower = speed_of(base, repeat("slow", 1.2, 5, 45));
+  EXPECT_EQ(slower.verdict, Verdict::kWorse);
+  EXPECT_EQ(slower.pairing, "repeated runs");
+  EXPECT_EQ(slower.n_units, 5);
+  // The same program again: the runs up to A against those after it, none on both sides.
+  const Comparison later = speed_of(base, repeat("base", 1.2, 5, 46));
+  EXPECT_EQ(later.n, 10);
+  EXPECT_EQ(later.verdict, Verdict::kWorse);
+  // Repeats of a benchmark decide by themselves.
+  const auto bench = [&](const char* name, double factor) {
+    RunHeader header = sample_header(name);
+    header.task_name = header.task_kind = "bench";
+    return evidence.add(header, 10, times(factor));
+  };
+  const Comparison faster = speed_of(bench("k1", 1), bench("k4", 0.5));
+  EXPECT_EQ(faster.verdict, Verdict::kBetter);
+  EXPECT_EQ(faster.pairing, "repeats of the run");
 }
 
 TEST(Compare, ListsTheSettingsThatDiffer) {

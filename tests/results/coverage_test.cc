@@ -143,7 +143,7 @@ TEST(CoverageSlow, HodgesLehmannShift) {
   for (const std::uint64_t n : {15U, 60U}) {
     expect_coverage(share([n](const RandomStream& draw) {
       const Shift shift = shift_estimate(log_times(draw, n, 0, 0), log_times(draw, n, 1, 0.05));
-      return covers(shift.interval, 0.05);
+      return covers(shift.interval.value(), 0.05);
     }));
   }
 }

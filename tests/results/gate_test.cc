@@ -5,8 +5,10 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
+#include "harness/base/json.h"
 #include "results/compare_measures.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
@@ -208,6 +210,36 @@ TEST(Gate, WhatWasNotMeasuredIsNoPass) {
   EXPECT_CONTAINS(gate_markdown(alone), "did not measure it");
 }
 
+// A baseline that is the latest of its place has no successor, however many came before it.
+TEST(Gate, RunsFromBeforeTheBaselineAreNotNew) {
+  EvidenceStore evidence, other;
+  const auto old = add(evidence, "aaaaaaaa", as_is);
+  const auto base = add(evidence, "aaaaaaaa", as_is);
+  evidence.store().set_tag("main", std::vector<std::string>{base});
+  EXPECT_EQ(gate(evidence, "main").exit_code, 5);
+  EXPECT_EQ(gate(evidence, "main").pairs.at(0).new_run, "");
+  // Nor are the runs of one baseline new to each other.
+  evidence.store().set_tag("all", std::vector<std::string>{old, base});
+  const GateResult both = gate(evidence, "all");
+  EXPECT_EQ(both.exit_code, 5);
+  for (const GatePair& pair : both.pairs) EXPECT_EQ(pair.new_run, "") << pair.base_run;
+  GateSpec spec;
+  spec.baseline = "main";
+  spec.metrics = {"nll"};
+  // Who names an old run means it; what a gate did not measure itself is no result of it.
+  EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {old}).exit_code, 0);
+  EXPECT_EQ(run_gate(evidence.store(), evidence.store(), spec, {base}).exit_code, 5);
+  EXPECT_TRUE(run_gate(evidence.store(), evidence.store(), spec, {base}).missing.empty());
+  const auto fresh = add(other, "bbbbbbbb", as_is);
+  GateRuns runs;
+  EXPECT_EQ(run_gate(evidence.store(), other.store(), spec, runs).exit_code, 0);
+  runs.begun_after_new = fresh;
+  EXPECT_EQ(run_gate(evidence.store(), other.store(), spec, runs).exit_code, 5);
+  const auto after = add(evidence, "bbbbbbbb", as_is);
+  EXPECT_EQ(gate(evidence, "main", spec).pairs.at(0).new_run, after);
+  EXPECT_EQ(gate(evidence, "main", spec).exit_code, 0);
+}
+
 TEST(Gate, BaselineIsATagACommitOrARun) {
   EvidenceStore evidence;
   const auto one = add(evidence, "0123456789ab", as_is);
@@ -223,6 +255,50 @@ TEST(Gate, BaselineIsATagACommitOrARun) {
   EXPECT_TRUE(runs_of_name(evidence.store(), "0123457").empty());
   EXPECT_THROW(evidence.store().set_tag("", Ids{two}), ConfigError);
   EXPECT_THROW(evidence.store().set_tag("--base", Ids{two}), ConfigError);
+}
+
+TEST(Gate, AMetricThatIsAskedForAndThatNoRunHasIsNoPass) {
+  EvidenceStore evidence;
+  add(evidence, "aaaaaaaa", as_is);
+  add(evidence, "bbbbbbbb", as_is);
+  GateSpec spec;
+  spec.metrics = {"nll"};
+  EXPECT_EQ(gate(evidence, "aaaaaaaa", spec).exit_code, 0);
+  spec.metrics = {"nll", "mauve"};
+  const GateResult result = gate(evidence, "aaaaaaaa", spec);
+  EXPECT_EQ(result.exit_code, 5);
+  EXPECT_EQ(result.missing, std::vector<std::string>{"mauve"});
+  EXPECT_CONTAINS(gate_markdown(result), "`mauve` is asked for, and no pair of runs has it");
+}
+
+TEST(Gate, TablesForProgramsSayWhatTheMarkdownSays) {
+  EvidenceStore evidence;
+  const auto base = add(evidence, "aaaaaaaa", as_is);
+  const auto fresh = add(evidence, "bbbbbbbb", [](std::int64_t, ExampleRow& row) { row.nll += 5; });
+  const auto alone = evidence.add(sample_header("elsewhere"), 3, as_is);
+  evidence.store().set_tag("main", std::vector<std::string>{base, alone});
+  GateSpec spec;
+  spec.metrics = {"nll", "mauve"};
+  const GateResult result = gate(evidence, "main", spec);
+  const Json json = parse_json(render(gate_tables(result), "json"), "gate");
+  const Json& verdict = json.at("gate").at(0);
+  EXPECT_EQ(verdict.at("verdict"), "worse");
+  EXPECT_EQ(verdict.at("exit_code"), 3);
+  EXPECT_EQ(verdict.at("pairs"), 2);
+  EXPECT_TRUE(verdict.at("noise_floor").is_null());
+  const Json& rows = json.at("comparison");
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].at("metric"), "nll");
+  EXPECT_EQ(rows[0].at("verdict"), "worse");
+  EXPECT_EQ(rows[0].at("base_run"), base);
+  EXPECT_EQ(rows[0].at("new_run"), fresh);
+  EXPECT_NEAR(rows[0].at("difference").get<double>(), 0.1, 1e-9);
+  EXPECT_EQ(rows[1].at("base_run"), alone);
+  EXPECT_EQ(rows[1].at("verdict"), "empty");
+  EXPECT_CONTAINS(rows[1].at("note").get<std::string>(), "did not measure it");
+  EXPECT_TRUE(rows[1].at("a").is_null());
+  EXPECT_EQ(rows[2].at("metric"), "mauve");
+  EXPECT_EQ(rows[2].at("verdict"), "empty");
 }
 
 TEST(Gate, VerdictsAreKeptAndReadBack) {

@@ -84,6 +84,35 @@ TEST(Merge, UnfinishedRunsWaitAndSupersededOnesFollowTheirSuccessor) {
             "run_id\n" + fresh + "\n");
 }
 
+TEST(Merge, ATagOfTheTargetKeepsItsMeaning) {
+  using Ids = std::vector<std::string>;
+  EvidenceStore a, b;
+  const auto one = a.add("one", 2, as_is);
+  const auto two = b.add("two", 2, as_is);
+  const auto open = b.store().begin_run(testing::sample_header("open"), Restart::kResume).run_id;
+  a.store().set_tag("main", Ids{one});
+  b.store().set_tag("main", Ids{two});
+  b.store().set_tag("v1", Ids{two});
+  b.store().set_tag("wip", Ids{two, open});
+  const std::string expected = fmt::format("name,run_id\nmain,{}\nv1,{}\nwip,{}\n", one, two, two);
+  for (int i = 0; i < 2; ++i) {  // again changes nothing
+    merge(a.path(), b.path());
+    EXPECT_EQ(render(Store::open_read_only(a.path())->query(
+                         "SELECT name, run_id FROM tag ORDER BY name, run_id"),
+                     "csv"),
+              expected);
+  }
+  Database target(a.path(), Database::Mode::kReadWrite, 10s);
+  const std::vector<TagDifference> tags = differing_tags(target, b.path());
+  ASSERT_EQ(tags.size(), 2U);
+  EXPECT_EQ(tags[0].name, "main");
+  EXPECT_EQ(tags[0].in_both, 0);
+  EXPECT_EQ(tags[1].name, "wip");
+  EXPECT_EQ(tags[1].in_source, 2);
+  EXPECT_EQ(tags[1].in_target, 1);
+  EXPECT_EQ(tags[1].in_both, 1);
+}
+
 TEST(Merge, RefusesItselfAndWhatIsNoStore) {
   EvidenceStore a;
   a.add("one", 2, as_is);

@@ -123,8 +123,8 @@ TEST(RankStats, LargerSamplesTakeTheNormalApproximation) {
   EXPECT_NEAR(test.p, 0.19019952476546487, 1e-12);
   const Shift shift = shift_estimate(x, y);
   EXPECT_NEAR(shift.value, 0.9310069305843118, 1e-12);
-  EXPECT_NEAR(shift.interval.low, -0.36078281550497815, 1e-12);
-  EXPECT_NEAR(shift.interval.high, 2.0193582212290666, 1e-12);
+  EXPECT_NEAR(shift.interval.value().low, -0.36078281550497815, 1e-12);
+  EXPECT_NEAR(shift.interval.value().high, 2.0193582212290666, 1e-12);
 }
 
 TEST(RankStats, ShiftIsTheMedianDifference) {
@@ -132,12 +132,19 @@ TEST(RankStats, ShiftIsTheMedianDifference) {
   const std::vector<double> b = {2.0, 4.1, 6.2, 7.3, 8.8, 9.1};
   EXPECT_DOUBLE_EQ(shift_estimate(a, b).value, 3.0);
   // P(U <= 3) = 7/462 < 0.025 <= P(U <= 4): the 4th of 30 differences from each end.
-  const Interval interval = shift_estimate(a, b).interval;
+  const Interval interval = shift_estimate(a, b).interval.value();
   EXPECT_DOUBLE_EQ(interval.low, 2.0 - 3.2);
   EXPECT_DOUBLE_EQ(interval.high, 8.8 - 2.3);
   const Shift single = shift_estimate(std::vector<double>{2}, std::vector<double>{5});
   EXPECT_EQ(single.value, 3);
-  EXPECT_EQ(single.interval.low, 3);
+  EXPECT_FALSE(single.inner_interval.has_value());
+  // Of C(6, 3) = 20 orders one leaves all of a side below the other, which is no less than 5 %; of
+  // C(8, 4) = 70 too, which is.
+  EXPECT_FALSE(shift_estimate(std::span(a).first(3), std::span(b).first(3)).inner_interval);
+  const Interval four =
+      shift_estimate(std::span(a).first(4), std::span(b).first(4)).interval.value();
+  EXPECT_DOUBLE_EQ(four.low, 2.0 - 4.7);
+  EXPECT_DOUBLE_EQ(four.high, 7.3 - 1.1);
 }
 
 const std::vector<double> kDifferences = {0.12, -0.05, 0.33, 0.41, -0.21, 0.08, 0.27, 0.19, -0.02};

@@ -86,12 +86,22 @@ TEST(EstimatesTable, GivesProgramsEveryDigit) {
   Sweep s;
   EXPECT_EQ(render(estimates_table(*s.store, std::span(s.runs).first(1)), "csv"),
             "run_id,model,task,metric,variant,better,unit,value,se_data,se_mc,ci_low,ci_high,"
-            "ci_method,n_docs,nfe,tokens_per_second_accepted,estimator,note\n" +
+            "ci_method,n_docs,n,nfe,tokens_per_second_accepted,estimator,note\n" +
                 s.runs[0] +
-                ",tiny,corpus,nll,\"\",lo,nats/token,3.1,0.01,,,,\"\",2,120,1200,exact,\"\"\n" +
+                ",tiny,corpus,nll,\"\",lo,nats/token,3.1,0.01,,,,\"\",2,2,120,1200,exact,\"\"\n" +
                 s.runs[0] +
-                ",tiny,corpus,perplexity,\"\",lo,1,22.270123,0.19,0.03,21.9,22.65,t,2,120,1200,"
+                ",tiny,corpus,perplexity,\"\",lo,1,22.270123,0.19,0.03,21.9,22.65,t,2,2,120,1200,"
                 "\"upper bound, stratified\",\"\"\n");
+}
+
+TEST(EstimatesTable, WindowsOfADocumentAreNoDocuments) {
+  Sweep s;
+  const Estimate estimate = {"nll", "", 3.1, 0.01, 0.0, {}, {}, "", 524, 50};
+  const MetricDefinition definition = {"nll", "nats/token", "lo", "exact", ""};
+  s.store->add_estimates(s.runs[2], std::span(&estimate, 1), std::span(&definition, 1));
+  const Table table = estimates_table(*s.store, std::span(s.runs).subspan(2));
+  EXPECT_CONTAINS(render(table, "md"), "| 50 (524 rows) |");
+  EXPECT_CONTAINS(render(table, "jsonl"), "\"n_docs\": 50, \"n\": 524,");
 }
 
 TEST(EstimatesTable, NeverShowsASmallErrorAsNone) {
