@@ -5,6 +5,7 @@
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "results/plot_data.h"
+#include "results/repro.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
 
@@ -81,7 +82,7 @@ TEST(MetricValue, WhatCouldBeSeveralIsRefusedWithThem) {
 }
 
 // Boxed is the first by name, and drew 0.25 as the accuracy of the run.
-TEST(MetricValue, PlotsShowIt) {
+TEST(MetricValue, PlotsAndPapersShowIt) {
   EvidenceStore evidence;
   const std::vector<std::string> runs = {answered(evidence, kFlexible)};
   const auto drawn = [&](const char* kind, const char* metric, const char* x) {
@@ -95,6 +96,18 @@ TEST(MetricValue, PlotsShowIt) {
   EXPECT_EQ(drawn("by", "accuracy:strict", "sampler.name").series.at(0).points.at(0).y, 0.5);
   EXPECT_CONTAINS(error_of<ConfigError>([&] { drawn("history", "accuracy:no", ""); }),
                   "accuracy:strict");
+  const auto judged = [&](const std::string& metric) {
+    const std::string toml =
+        "[[table]]\nid = \"1\"\nrun = \"dlmbench run --model tiny --task corpus --seed 7 --sampler "
+        "ancestral\"\nmetric = \"" +
+        metric +
+        "\"\ntolerance = { class = \"exact\", scale = 100 }\nneeds = [\"weights\"]\n"
+        "columns = [\"c\"]\n[table.rows]\n\"r\" = [\"50.0\"]\n[table.models]\n\"r\" = \"tiny\"\n"
+        "[table.tasks]\n\"c\" = \"corpus\"\n";
+    return reproduce(evidence.store(), parse_paper(toml, "p.toml"), "").at(0).ours;
+  };
+  EXPECT_EQ(judged("accuracy"), 100);
+  EXPECT_EQ(judged("accuracy:strict"), 50);
 }
 
 }  // namespace
