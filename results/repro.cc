@@ -250,13 +250,16 @@ CellResult find_and_judge(Store& store, const PaperCell& cell) {
   missing.cell = cell;
   if (cell.command.empty())
     return missing;
+  std::size_t fewest = 0;
   for (const Candidate& run : candidates(store, cell)) {
     const auto differences =
         deviations(cell.asked, {run.spec_json, run.command},
                    cell.metric == "tokens_per_second" ? Claim::kRate : Claim::kNumber);
     if (!differences.empty()) {
-      if (missing.nearest.empty())
+      if (missing.nearest.empty() || differences.size() < fewest) {
+        fewest = differences.size();
         missing.nearest = fmt::format("run {} has {}", run.run_id, fmt::join(differences, ", "));
+      }
       continue;
     }
     const auto found = value_of(store, run.run_id, cell);

@@ -61,7 +61,7 @@ struct CellResult {
   std::string run_id;
   std::optional<double> ours, std_error;  // in the claim's units
   std::optional<double> z;
-  std::string nearest;  // not run: the latest run of model and task, and in what it differs
+  std::string nearest;  // not run: the run of model and task that differs least, and in what
 };
 
 // What a cell may claim that is no stored estimate: "tokens_per_second" (accepted ones), and "nfe",
