@@ -53,7 +53,14 @@ void add_scores(std::vector<Estimate>& estimates, const MauveResult& result,
   }
 }
 
-std::vector<MetricDefinition> definitions() {
+void log_result(const char* what, const MauveResult& result) {
+  log_info("{}: {} reference and {} other texts, k = {}, {} components", what, result.n_p,
+           result.n_q, result.buckets, result.components);
+}
+
+}  // namespace
+
+std::vector<MetricDefinition> mauve_definitions() {
   const std::string how = "mean over quantisations";
   return {
       {"mauve", "1", "hi", how, "area under the divergence curve of two quantised sets"},
@@ -63,13 +70,6 @@ std::vector<MetricDefinition> definitions() {
       {"seed_deviation", "1", "none", "over quantisations",
        "standard deviation of a score between seeds of the quantisation"}};
 }
-
-void log_result(const char* what, const MauveResult& result) {
-  log_info("{}: {} reference and {} other texts, k = {}, {} components", what, result.n_p,
-           result.n_q, result.buckets, result.components);
-}
-
-}  // namespace
 
 Measures mauve_measures(const MauveInputs& inputs, const MauveOptions& options,
                         MauveCeiling ceiling) {
@@ -82,7 +82,7 @@ Measures mauve_measures(const MauveInputs& inputs, const MauveOptions& options,
     log_result("ceiling", best);
     add_scores(estimates, best, options, "ceiling");
   }
-  return {std::move(estimates), definitions()};
+  return {std::move(estimates), mauve_definitions()};
 }
 
 }  // namespace dlm

@@ -16,4 +16,7 @@ enum class MauveCeiling { kMeasure, kLeaveOut };
 Measures mauve_measures(const MauveInputs& inputs, const MauveOptions& options,
                         MauveCeiling ceiling);
 
+// Of its estimates.
+std::vector<MetricDefinition> mauve_definitions();
+
 }  // namespace dlm

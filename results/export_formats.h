@@ -26,10 +26,11 @@ std::vector<ExportedFile> export_lm_eval(Store& store, std::span<const std::stri
 std::string export_google_benchmark(Store& store, std::span<const std::string> run_ids);
 
 // A booktabs table, a line a run and a column a metric, value ± standard error; metrics that only
-// describe (lengths of texts, say) are left out where others are there. A value is bold
-// where it is the best of its column and differs from every other one of it: by the paired test of
-// `compare` where the runs share their documents, else by the two standard errors; Holm over the
-// column, 5 % level.
+// describe (lengths of texts, say) are left out where others are there. A row is named by its
+// model, task and the settings that all runs have and in which they differ. A value is bold
+// where it is the best of its column among the runs of one task and its data, and differs from
+// every other one of them: by the paired test of `compare`, or where that has none of the metric by
+// the two standard errors; Holm over these, 5 % level.
 std::string export_latex(Store& store, std::span<const std::string> run_ids);
 
 }  // namespace dlm

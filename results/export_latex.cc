@@ -57,7 +57,6 @@ std::string paired_metric(const std::string& metric) {
                                                              {"perplexity", "nll"},
                                                              {"bits_per_byte", "bits_per_byte"},
                                                              {"word_perplexity", "bits_per_byte"},
-                                                             {"exact_match", "score"},
                                                              {"accuracy", "score"}};
   const auto found = kPaired.find(metric);
   return found == kPaired.end() ? "" : found->second;
@@ -73,6 +72,8 @@ double p_of(Store& store, const ColumnData& column, std::span<const std::string>
       options.metrics = {paired};
       const CompareResult result =
           compare_runs({&store, run_ids[pair.first]}, {&store, run_ids[pair.second]}, options);
+      if (result.in_common == 0)
+        return 1;  // nothing that both have measured
       if (!result.comparisons.empty())
         return result.comparisons[0].p.value_or(1);
     } catch (const ConfigError&) {
@@ -89,26 +90,34 @@ double p_of(Store& store, const ColumnData& column, std::span<const std::string>
   return 2 * normal_cdf(-std::abs(a.value - b.value) / error);
 }
 
-// The run whose value stands out; none where the best does not differ from all others.
+// The run among `group` whose value stands out; none where the best does not differ from all
+// others.
 std::optional<std::size_t> significant_best(Store& store, const ColumnData& column,
-                                            std::span<const std::string> run_ids) {
-  if (column.by_run.size() < 2 || column.better == "none")
+                                            std::span<const std::string> run_ids,
+                                            std::span<const std::size_t> group) {
+  std::vector<std::size_t> runs;
+  for (const std::size_t run : group) {
+    if (column.by_run.contains(run))
+      runs.push_back(run);
+  }
+  if (runs.size() < 2 || column.better == "none")
     return std::nullopt;
   const bool high = column.better == "hi";
-  const auto best = std::min_element(
-      column.by_run.begin(), column.by_run.end(), [high](const auto& a, const auto& b) {
-        return high ? a.second.value > b.second.value : a.second.value < b.second.value;
-      });
+  const auto best = std::min_element(runs.begin(), runs.end(), [&](std::size_t a, std::size_t b) {
+    const double left = column.by_run.at(a).value;
+    const double right = column.by_run.at(b).value;
+    return high ? left > right : left < right;
+  });
   std::vector<double> p_values;
-  for (const auto& [run, value] : column.by_run) {
-    if (run != best->first)
-      p_values.push_back(p_of(store, column, run_ids, {best->first, run}));
+  for (const std::size_t run : runs) {
+    if (run != *best)
+      p_values.push_back(p_of(store, column, run_ids, {*best, run}));
   }
   for (const double p : holm_adjusted(p_values)) {
     if (p >= kAlpha)
       return std::nullopt;
   }
-  return best->first;
+  return *best;
 }
 
 std::string tex_text(const std::string& text) {
@@ -133,32 +142,43 @@ std::string cell_text(const Value& value, bool bold) {
   return (value.bound ? "$\\leq$ " : "") + number + error;
 }
 
-// Model, task and the settings in which the runs differ; not what machine or program it was.
-std::vector<std::string> row_names(Store& store, std::span<const std::string> run_ids) {
+// Model, task and the settings that every run has and in which they differ; not what machine or
+// program it was.
+std::vector<std::string> row_names(std::span<const RunFacts> facts) {
   static const std::set<std::string> kNotSettings = {
       "model",       "family",     "task",  "weights_sha256", "tokenizer_sha256",
       "data_sha256", "git_commit", "torch", "host",           "cpu",
       "gpu",         "threads"};
-  std::vector<RunFacts> facts;
-  for (const std::string& id : run_ids) facts.push_back(run_facts(store, id));
-  std::set<std::string> differing;
+  std::map<std::string, std::vector<std::string>> values;
   for (const RunFacts& one : facts) {
-    for (const auto& [name, values] : differing_facts(facts.front(), one)) {
-      if (!kNotSettings.contains(name))
-        differing.insert(name);
-    }
+    for (const auto& [name, value] : one.settings) values[name].push_back(value);
   }
+  std::erase_if(values, [&](const auto& entry) {
+    const auto& [name, all] = entry;
+    const bool differs = std::any_of(all.begin(), all.end(),
+                                     [&](const std::string& value) { return value != all[0]; });
+    return kNotSettings.contains(name) || all.size() < facts.size() || !differs;
+  });
   std::vector<std::string> names;
-  for (const RunFacts& one : facts) {
-    std::string name = one.model + ", " + one.task;
-    for (const std::string& setting : differing) {
-      const auto found = one.settings.find(setting);
-      if (found != one.settings.end())
-        name += fmt::format(", {} {}", setting, found->second);
-    }
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    std::string name = facts[i].model + ", " + facts[i].task;
+    for (const auto& [setting, all] : values) name += fmt::format(", {} {}", setting, all[i]);
     names.push_back(name);
   }
   return names;
+}
+
+// Indices of the runs of one task on the same data: only their values can be set against each
+// other.
+std::vector<std::vector<std::size_t>> groups_of(std::span<const RunFacts> facts) {
+  std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> groups;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    const auto data = facts[i].settings.find("data_sha256");
+    groups[{facts[i].task, data == facts[i].settings.end() ? "" : data->second}].push_back(i);
+  }
+  std::vector<std::vector<std::size_t>> out;
+  for (auto& [key, runs] : groups) out.push_back(std::move(runs));
+  return out;
 }
 
 }  // namespace
@@ -169,21 +189,29 @@ std::string export_latex(Store& store, std::span<const std::string> run_ids) {
   const std::vector<ColumnData> columns = columns_of(store, run_ids);
   std::vector<std::vector<std::string>> lines(run_ids.size());
   std::string header = "run";
-  const std::vector<std::string> names = row_names(store, run_ids);
+  std::vector<RunFacts> facts;
+  for (const std::string& id : run_ids) facts.push_back(run_facts(store, id));
+  const auto groups = groups_of(facts);
+  const std::vector<std::string> names = row_names(facts);
   for (std::size_t i = 0; i < run_ids.size(); ++i) lines[i].push_back(tex_text(names[i]));
   for (const ColumnData& column : columns) {
     const std::string variant = column.variant.empty() ? "" : " (" + column.variant + ")";
     const char* arrow = column.better == "hi" ? " $\\uparrow$" : " $\\downarrow$";
     header += " & " + tex_text(column.metric + variant) + (column.better == "none" ? "" : arrow);
-    const auto best = significant_best(store, column, run_ids);
+    std::set<std::size_t> best;
+    for (const auto& group : groups) {
+      if (const auto run = significant_best(store, column, run_ids, group))
+        best.insert(*run);
+    }
     for (std::size_t i = 0; i < run_ids.size(); ++i) {
       const auto value = column.by_run.find(i);
-      lines[i].push_back(value == column.by_run.end() ? "--" : cell_text(value->second, best == i));
+      lines[i].push_back(value == column.by_run.end() ? "--"
+                                                      : cell_text(value->second, best.contains(i)));
     }
   }
   std::string out =
-      "% bold: best of its column and different from every other, Holm over the "
-      "column, 5 % level\n\\begin{tabular}{l" +
+      "% bold: best of its column and task and different from every other of them, Holm over "
+      "these, 5 % level\n\\begin{tabular}{l" +
       std::string(columns.size(), 'r') + "}\n\\toprule\n" + header + " \\\\\n\\midrule\n";
   for (const auto& line : lines) out += fmt::format("{} \\\\\n", fmt::join(line, " & "));
   return out + "\\bottomrule\n\\end{tabular}\n";

@@ -8,6 +8,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/text.h"
+#include "results/metric_value.h"
 #include "results/pairs.h"
 #include "results/pareto.h"
 
@@ -16,37 +17,8 @@ namespace {
 
 constexpr std::int64_t kAreaDraws = 2000;
 
-// A value with what is known of its uncertainty.
-struct Measured {
-  double value = 0;
-  double error = 0;
-  std::optional<Interval> interval;
-  std::string better;
-  bool bound = false;
-};
-
-std::optional<Measured> estimate_of(Store& store, const std::string& run_id,
-                                    const std::string& metric) {
-  const std::array<Cell, 2> parameters = {run_id, metric};
-  std::optional<Measured> found;
-  store.scan(
-      "SELECT m.value, m.se_data, m.se_mc, m.ci_lo, m.ci_hi, d.better, m.est FROM metric m JOIN "
-      "metric_def d USING(metric) WHERE m.run_id=? AND m.metric=? ORDER BY m.variant DESC",
-      parameters, [&](const Statement& row) {
-        Measured measured;
-        measured.value = row.real(0);
-        measured.error = std::hypot(row.real(1), row.real(2));
-        if (const auto low = row.optional_real(3), high = row.optional_real(4); low && high)
-          measured.interval = Interval{*low, *high};
-        measured.better = row.text(5);
-        measured.bound = row.text(6).starts_with("upper bound");
-        found = measured;
-      });
-  return found;
-}
-
 // sum(column 0) / sum(column 1) of a query over documents, with its t interval.
-std::optional<Measured> ratio_of(Store& store, const std::string& run_id, const char* sql) {
+std::optional<MetricValue> ratio_of(Store& store, const std::string& run_id, const char* sql) {
   const std::array<Cell, 1> parameters = {run_id};
   RunningRatio ratio;
   store.scan(sql, parameters, [&](const Statement& row) {
@@ -56,16 +28,20 @@ std::optional<Measured> ratio_of(Store& store, const std::string& run_id, const 
   const auto estimate = ratio.estimate();
   if (!estimate)
     return std::nullopt;
-  return Measured{estimate->value, estimate->std_error.value_or(0), t_interval(*estimate), "hi",
-                  false};
+  MetricValue rate;
+  rate.value = estimate->value;
+  rate.error = estimate->std_error.value_or(0);
+  rate.interval = t_interval(*estimate);
+  rate.better = "hi";
+  return rate;
 }
 
-std::optional<Measured> speed_of(Store& store, const std::string& run_id) {
+std::optional<MetricValue> speed_of(Store& store, const std::string& run_id) {
   return ratio_of(store, run_id,
                   "SELECT coalesce(kept_tok,n_tok), wall_ns/1e9 FROM sample WHERE run_id=?");
 }
 
-std::optional<Measured> mc_variance_of(Store& store, const std::string& run_id) {
+std::optional<MetricValue> mc_variance_of(Store& store, const std::string& run_id) {
   return ratio_of(store, run_id,
                   "SELECT nll_m2/(n_mc-1), n_tok FROM sample WHERE run_id=? AND n_mc>1");
 }
@@ -73,9 +49,7 @@ std::optional<Measured> mc_variance_of(Store& store, const std::string& run_id) 
 std::string metrics_of(Store& store, std::span<const std::string> run_ids) {
   std::set<std::string> names;
   for (const std::string& run_id : run_ids) {
-    const std::array<Cell, 1> parameters = {run_id};
-    store.scan("SELECT metric FROM metric WHERE run_id=?", parameters,
-               [&](const Statement& row) { names.insert(row.text(0)); });
+    for (const std::string& name : metric_names_of(store, run_id)) names.insert(name);
   }
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }
@@ -103,15 +77,15 @@ std::string setting_like(const RunFacts& facts, const std::string& name) {
   return "";
 }
 
-// L' of a run: as set, else the model's own; 1 where text goes from left to right, "" where it is
-// not known. A setting of 0 says none of this.
+// L' of a run: 1 where text goes from left to right, whatever was set; else as set, else the
+// model's own, "" where it is not known. A setting of 0 says none of this.
 std::string block_size_of(Store& store, const RunFacts& facts) {
-  if (const std::string set = setting_like(facts, "block_size"); !set.empty() && set != "0")
-    return set;
-  // The folder of an autoregressive model may name a block size all the same.
+  // The folder of an autoregressive model may name a block size, and so may its run, all the same.
   const bool writes = !setting(facts, "sampler.name").empty();
   if (!writes && !facts.estimator.empty() && facts.estimator.find("L' = ") == std::string::npos)
     return "1";
+  if (const std::string set = setting_like(facts, "block_size"); !set.empty() && set != "0")
+    return set;
   std::string trained;
   const std::array<Cell, 1> parameters = {facts.run_id};
   store.scan(
@@ -130,6 +104,15 @@ RunFacts facts_of(Store& store, const std::string& run_id) {
   RunFacts facts = run_facts(store, run_id);
   facts.settings["block_size"] = block_size_of(store, facts);
   return facts;
+}
+
+// Runs of several tasks: the model's name says which, so that none share a series.
+void name_tasks(std::vector<RunFacts>& runs) {
+  std::set<std::string> tasks;
+  for (const RunFacts& facts : runs) tasks.insert(facts.task);
+  if (tasks.size() < 2)
+    return;
+  for (RunFacts& facts : runs) facts.model += " on " + facts.task;
 }
 
 std::string series_name(const RunFacts& facts) {
@@ -184,6 +167,16 @@ std::string point_label(const RunFacts& facts) {
                                 metrics_of(store, run_ids)));
 }
 
+// A front is of one task: the perplexity of one text neither beats nor loses to that of another.
+void refuse_several_tasks(const std::vector<RunFacts>& runs) {
+  std::set<std::string> tasks;
+  for (const RunFacts& facts : runs) tasks.insert(facts.task);
+  if (tasks.size() > 1)
+    throw ConfigError(
+        "plot", "frontier",
+        fmt::format("runs of one task (--task): there are {}", fmt::join(tasks, "; ")));
+}
+
 // The series that a point of `facts` belongs to, made where it is not there yet.
 PlotSeries& series_of(Plot& plot, const std::string& name, SeriesStyle style) {
   for (PlotSeries& series : plot.series) {
@@ -196,13 +189,24 @@ PlotSeries& series_of(Plot& plot, const std::string& name, SeriesStyle style) {
 
 std::string first_metric(Store& store, std::span<const std::string> run_ids,
                          std::initializer_list<const char*> candidates) {
+  std::set<std::string> there;
+  for (const std::string& run_id : run_ids) {
+    for (const std::string& name : metric_names_of(store, run_id))
+      there.insert(name.substr(0, name.find(':')));
+  }
   for (const char* candidate : candidates) {
-    for (const std::string& run_id : run_ids) {
-      if (estimate_of(store, run_id, candidate))
-        return candidate;
-    }
+    if (there.contains(candidate))
+      return candidate;
   }
   return *candidates.begin();
+}
+
+// "accuracy (flexible)" where every value drawn is of that variant and the name does not say so.
+std::string name_of_drawn(const std::string& metric, const std::set<std::string>& variants) {
+  const bool says = metric.find(':') != std::string::npos;
+  if (says || variants.size() != 1 || variants.begin()->empty())
+    return metric;
+  return fmt::format("{} ({})", metric, *variants.begin());
 }
 
 // The front as corners: constant quality up to each point's speed.
@@ -259,16 +263,18 @@ void shorten_labels(Plot& plot) {
 Plot frontier(Store& store, std::span<const std::string> run_ids, const std::string& asked) {
   const std::string metric = asked.empty()
                                  ? first_metric(store, run_ids,
-                                                {"exact_match", "accuracy", "pass_at_k", "mauve",
+                                                {"accuracy", "pass_at_k", "mauve",
                                                  "generative_perplexity", "perplexity", "nll"})
                                  : asked;
-  Plot plot{metric + " against speed", "tokens/s", metric, {}, {}, {}, {}, {}};
+  Plot plot{"", "tokens/s", "", {}, {}, {}, {}, {}};
   std::vector<TradeOff> points;
+  std::set<std::string> variants;
+  bool is_bound = false;
   std::vector<RunFacts> runs;
   std::vector<PlotPoint> drawn;
   double sign = 1;
   for (const std::string& run_id : run_ids) {
-    const auto y = estimate_of(store, run_id, metric);
+    const auto y = metric_value(store, run_id, metric);
     const auto x = speed_of(store, run_id);
     if (!x || !y)
       continue;
@@ -276,11 +282,14 @@ Plot frontier(Store& store, std::span<const std::string> run_ids, const std::str
     sign = y->better == "lo" ? -1 : 1;
     points.push_back({x->value, sign * y->value, x->error, y->error});
     drawn.push_back({x->value, y->value, x->interval, y->interval, point_label(runs.back())});
-    if (y->bound)
-      plot.y_label = metric + " (upper bound)";
+    variants.insert(y->variant);
+    is_bound = is_bound || y->is_bound;
   }
   if (points.empty())
     refuse_empty(store, run_ids, metric);
+  refuse_several_tasks(runs);
+  plot.y_label = name_of_drawn(metric, variants) + (is_bound ? " (upper bound)" : "");
+  plot.title = name_of_drawn(metric, variants) + " against speed";
   const auto names = series_names(runs, {"name", "block_size", "tokens_per_step"});
   for (std::size_t i = 0; i < runs.size(); ++i)
     series_of(plot, names[i], SeriesStyle::kPoints).points.push_back(drawn[i]);
@@ -296,7 +305,7 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
                      const PlotRequest& request) {
   struct Found {
     std::string x;
-    Measured y;
+    MetricValue y;
   };
 
   std::vector<Found> found;
@@ -304,7 +313,7 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
   for (const std::string& run_id : run_ids) {
     const auto y = request.kind == "variance" && request.metric.empty()
                        ? mc_variance_of(store, run_id)
-                       : estimate_of(store, run_id, request.metric);
+                       : metric_value(store, run_id, request.metric);
     RunFacts facts = facts_of(store, run_id);
     const std::string x = setting_like(facts, request.x);
     if (!y || x.empty())
@@ -314,13 +323,18 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
   }
   if (found.empty())
     refuse_empty(store, run_ids, fmt::format("{} with a setting {}", plot.y_label, request.x));
+  name_tasks(runs);
   const bool numbers = std::all_of(found.begin(), found.end(), [&](const Found& one) {
     const auto x = parse_double(one.x);
     return x.has_value() && (plot.x_scale == Scale::kLinear || *x > 0);
   });
-  std::set<std::string> names;
-  for (const Found& one : found) names.insert(one.x);
-  if (std::all_of(found.begin(), found.end(), [](const Found& one) { return one.y.bound; }))
+  std::set<std::string> names, variants;
+  for (const Found& one : found) {
+    names.insert(one.x);
+    variants.insert(one.y.variant);
+  }
+  plot.y_label = name_of_drawn(plot.y_label, variants);
+  if (std::all_of(found.begin(), found.end(), [](const Found& one) { return one.y.is_bound; }))
     plot.y_label += " (upper bound)";
   if (!numbers) {
     plot.x_scale = Scale::kLinear;
@@ -334,7 +348,7 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
     const Found& one = found[i];
     const auto place = static_cast<double>(std::distance(names.begin(), names.find(one.x)));
     const double x = numbers ? parse_double(one.x).value_or(0) : place;
-    series_of(plot, full_names[i] + (one.y.bound ? " (bound)" : ""), SeriesStyle::kLine)
+    series_of(plot, full_names[i] + (one.y.is_bound ? " (bound)" : ""), SeriesStyle::kLine)
         .points.push_back({x, one.y.value, {}, one.y.interval, ""});
   }
   for (PlotSeries& series : plot.series) {
@@ -346,15 +360,16 @@ Plot against_setting(Store& store, std::span<const std::string> run_ids, Plot pl
 
 Plot history(Store& store, std::span<const std::string> run_ids, const std::string& asked) {
   const std::string metric =
-      asked.empty() ? first_metric(store, run_ids, {"nll", "perplexity", "exact_match"}) : asked;
+      asked.empty() ? first_metric(store, run_ids, {"nll", "perplexity", "accuracy"}) : asked;
   const bool speed = metric == "tokens_per_second";
   Plot plot{metric + " over commits", "commit, oldest first", metric, {}, {}, {}, {}, {}};
   std::map<std::string, std::size_t> places;
+  std::set<std::string> variants;
   std::vector<RunFacts> runs;
   std::vector<PlotPoint> drawn;
   for (const std::string& run_id : run_ids) {
     const RunFacts facts = facts_of(store, run_id);
-    const auto y = speed ? speed_of(store, run_id) : estimate_of(store, run_id, metric);
+    const auto y = speed ? speed_of(store, run_id) : metric_value(store, run_id, metric);
     if (!y)
       continue;
     const std::string commit = setting(facts, "git_commit").substr(0, 8);
@@ -362,11 +377,13 @@ Plot history(Store& store, std::span<const std::string> run_ids, const std::stri
     if (is_new)
       plot.x_names.push_back(commit.empty() ? "unknown" : commit);
     runs.push_back(facts);
-    runs.back().model += " on " + facts.task;
+    variants.insert(y->variant);
     drawn.push_back({static_cast<double>(place->second), y->value, {}, y->interval, ""});
   }
   if (runs.empty())
     refuse_empty(store, run_ids, metric);
+  name_tasks(runs);
+  plot.y_label = name_of_drawn(metric, variants);
   const auto names = series_names(runs, {"name"});
   for (std::size_t i = 0; i < runs.size(); ++i)
     series_of(plot, names[i], SeriesStyle::kLine).points.push_back(drawn[i]);

@@ -13,7 +13,7 @@ namespace dlm {
 
 struct PlotRequest {
   std::string kind;    // a name of plot_kinds()
-  std::string metric;  // y; empty: the kind's own
+  std::string metric;  // y, as metric_value takes it; empty: the kind's own
   std::string x;       // a setting's dotted name (by); empty: the kind's own
 };
 
@@ -23,8 +23,9 @@ struct PlotRequest {
 // (--x). "history": a metric over the commits that measured it. "by": a metric against any setting.
 const std::vector<std::string>& plot_kinds();
 
-// The plot of these runs. Throws ConfigError for an unknown kind, or where no run has what is to be
-// drawn, with what they have.
+// The plot of these runs; runs of several tasks are never one series. Throws ConfigError for an
+// unknown kind, a frontier of several tasks, a metric that could mean several values
+// (metric_value.h), or where no run has what is to be drawn, with what they have.
 Plot make_plot(Store& store, std::span<const std::string> run_ids, const PlotRequest& request);
 
 }  // namespace dlm

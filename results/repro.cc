@@ -12,7 +12,7 @@
 #include "harness/base/json.h"
 #include "harness/base/text.h"
 #include "harness/base/toml.h"
-#include "results/pairs.h"
+#include "results/metric_value.h"
 
 namespace dlm {
 namespace {
@@ -40,8 +40,10 @@ std::vector<std::string> texts_of(const Json& list, const std::string& source) {
 }
 
 Tolerance tolerance_of(const Json& json, const std::string& source) {
-  check_keys(json, {"class", "z", "relative", "absolute", "relative_se", "n", "scale", "reason"},
-             source);
+  check_keys(
+      json,
+      {"class", "z", "relative", "absolute", "relative_se", "n", "scale", "logarithm", "reason"},
+      source);
   Tolerance tolerance;
   const std::string kind = json_string(json, "class", source);
   static const std::vector<std::string> kClasses = {"exact", "statistical", "systematic"};
@@ -55,6 +57,7 @@ Tolerance tolerance_of(const Json& json, const std::string& source) {
   tolerance.relative_se = json_double_or(json, "relative_se", 0, source);
   tolerance.n_claimed = json_int_or(json, "n", 0, source);
   tolerance.scale = json_double_or(json, "scale", 1, source);
+  tolerance.logarithm = json_bool_or(json, "logarithm", false, source);
   tolerance.reason = json_string_or(json, "reason", "", source);
   if (tolerance.kind == ToleranceClass::kSystematic && tolerance.reason.empty())
     throw ConfigError(source + ": reason", "", "a systematic tolerance says why");
@@ -102,6 +105,17 @@ std::string command_of_cell(std::string command, const PaperCell& cell) {
   return command;
 }
 
+// A number of documents is that of a proportion: it decides the claim's sampling error.
+void check_tolerance(const PaperCell& cell, const std::string& source) {
+  static const std::vector<std::string> kProportions = {"accuracy", "answers_found",
+                                                        "majority_accuracy", "pass_at_k"};
+  const std::string name = cell.metric.substr(0, cell.metric.find(':'));
+  if (cell.tolerance.n_claimed > 0 &&
+      std::find(kProportions.begin(), kProportions.end(), name) == kProportions.end())
+    throw ConfigError(source + " tolerance n", cell.metric,
+                      fmt::format("of a proportion: {}", fmt::join(kProportions, ", ")));
+}
+
 void add_cells(const Json& table, const std::string& source, Paper& paper) {
   check_keys(table,
              {"id", "title", "run", "needs", "source", "tolerance", "metric", "metrics", "columns",
@@ -136,7 +150,11 @@ void add_cells(const Json& table, const std::string& source, Paper& paper) {
       cell.model = by_place(table, "models", cell, where);
       cell.task = by_place(table, "tasks", cell, where);
       take_settings(table, cell, where);
-      cell.command = command_of_cell(json_string(table, "run", where), cell);
+      check_tolerance(cell, where);
+      const std::string command = json_string(table, "run", where);
+      if (!command.empty())
+        cell.command = command_of_cell(command, cell);
+      cell.asked = parse_cell_command(cell.command, where + " run");
       cell.needs = texts_of(table.value("needs", Json::array()), where + " needs");
       paper.cells.push_back(std::move(cell));
     }
@@ -154,24 +172,11 @@ double half_rounding(const std::string& claimed) {
 double claim_error(const PaperCell& cell, double claimed) {
   const Tolerance& tolerance = cell.tolerance;
   double sampling = tolerance.relative_se * std::abs(claimed);
-  if (tolerance.n_claimed > 0 && cell.metric == "exact_match") {
+  if (tolerance.n_claimed > 0) {
     const double p = std::clamp(claimed / tolerance.scale, 0.0, 1.0);
     sampling = tolerance.scale * std::sqrt(p * (1 - p) / static_cast<double>(tolerance.n_claimed));
   }
   return std::hypot(sampling, half_rounding(cell.claimed) / std::sqrt(3.0));
-}
-
-bool has_settings(const RunFacts& facts, const std::map<std::string, std::string>& wanted) {
-  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& setting) {
-    for (const auto& [key, value] : facts.settings) {
-      if (key != setting.first && split(key, '.').back() != setting.first)
-        continue;
-      const auto a = parse_double(value);
-      const auto b = parse_double(setting.second);
-      return a && b ? *a == *b : value == setting.second;
-    }
-    return false;
-  });
 }
 
 struct Estimated {
@@ -179,52 +184,91 @@ struct Estimated {
   std::optional<double> error;
 };
 
-std::optional<Estimated> stored_value(Store& store, const std::string& run_id,
-                                      const std::string& metric) {
-  const std::array<Cell, 2> parameters = {run_id, metric};
+// What is no stored estimate but follows from the rows; nothing where they do not have it.
+std::optional<Estimated> derived_value(Store& store, const std::string& run_id,
+                                       const std::string& metric) {
+  const std::array<Cell, 1> parameters = {run_id};
   std::optional<Estimated> found;
-  const bool speed = metric == "tokens_per_second";
-  store.scan(speed ? "SELECT tokens_per_second_accepted, NULL, NULL FROM v_speed WHERE run_id=? "
-                     "AND ?<>''"
-                   : "SELECT value, se_data, se_mc FROM metric WHERE run_id=? AND metric=? "
-                     "ORDER BY variant DESC",
+  store.scan("SELECT tokens_per_second_accepted, nfe*1.0/n_rows FROM v_speed WHERE run_id=?",
              parameters, [&](const Statement& row) {
-               if (const auto value = row.optional_real(0)) {
-                 found = Estimated{*value, row.optional_real(1)};
-                 if (found->error)
-                   found->error = std::hypot(*found->error, row.real(2));
-               }
+               if (const auto value = row.optional_real(metric == "nfe" ? 1 : 0))
+                 found = Estimated{*value, std::nullopt};
              });
   return found;
 }
 
-std::vector<std::string> candidates(Store& store, const PaperCell& cell) {
-  const std::array<Cell, 2> parameters = {cell.model, cell.task};
-  std::vector<std::string> ids;
+// In the claim's units.
+std::optional<Estimated> value_of(Store& store, const std::string& run_id, const PaperCell& cell) {
+  const auto& derived = derived_metrics();
+  std::optional<Estimated> found;
+  if (std::find(derived.begin(), derived.end(), cell.metric) != derived.end()) {
+    found = derived_value(store, run_id, cell.metric);
+  } else if (const auto stored = metric_value(store, run_id, cell.metric)) {
+    found = Estimated{stored->value, std::nullopt};
+    if (stored->has_error)
+      found->error = stored->error;
+  }
+  if (!found)
+    return std::nullopt;
+  if (cell.tolerance.logarithm) {
+    if (found->error)
+      *found->error /= found->value;
+    found->value = std::log(found->value);
+  }
+  found->value *= cell.tolerance.scale;
+  if (found->error)
+    *found->error *= cell.tolerance.scale;
+  return found;
+}
+
+struct Candidate {
+  std::string run_id, spec_json, command;
+};
+
+// Finished runs of the cell's model and task, latest first. What else was measured on the documents
+// of a run (gradient, cost, ...), and text that was scored, has settings of its own. Only some of
+// the documents are a run like any other where the command says so.
+std::vector<Candidate> candidates(Store& store, const PaperCell& cell) {
+  const bool is_run = cell.asked.run.has_value();
+  const bool is_limited = is_run || cell.asked.options.contains("limit");
+  const std::array<Cell, 4> parameters = {cell.model, cell.task, std::int64_t{is_run ? 1 : 0},
+                                          std::int64_t{is_limited ? 1 : 0}};
+  std::vector<Candidate> found;
   store.scan(
-      "SELECT run_id FROM v_run WHERE (model=?1 OR model LIKE '%/'||?1) AND task=?2 AND "
-      "status='done' AND smoke=0 AND superseded_by IS NULL ORDER BY run_id DESC",
-      parameters, [&](const Statement& row) { ids.push_back(row.text(0)); });
-  return ids;
+      "SELECT run_id, spec_json, cmdline FROM v_run WHERE (model=?1 OR model LIKE '%/'||?1) AND "
+      "task=?2 AND status='done' AND superseded_by IS NULL AND (smoke=0 OR ?4) AND "
+      "(task_kind='generations')<>?3 AND json_extract(identity_json,'$.measures') IS NULL "
+      "ORDER BY run_id DESC",
+      parameters, [&](const Statement& row) {
+        found.push_back({row.text(0), row.text(1), row.text(2)});
+      });
+  return found;
 }
 
 CellResult find_and_judge(Store& store, const PaperCell& cell) {
-  for (const std::string& run_id : candidates(store, cell)) {
-    if (!has_settings(run_facts(store, run_id), cell.settings))
-      continue;
-    const auto found = stored_value(store, run_id, cell.metric);
-    if (!found)
-      continue;
-    const double scale = cell.tolerance.scale;
-    std::optional<double> error;
-    if (found->error)
-      error = scale * *found->error;
-    CellResult result = judge_cell(cell, scale * found->value, error);
-    result.run_id = run_id;
-    return result;
-  }
   CellResult missing;
   missing.cell = cell;
+  if (cell.command.empty())
+    return missing;
+  std::size_t fewest = 0;
+  for (const Candidate& run : candidates(store, cell)) {
+    const auto differences =
+        deviations(cell.asked, {run.spec_json, run.command},
+                   cell.metric == "tokens_per_second" ? Claim::kRate : Claim::kNumber);
+    if (!differences.empty()) {
+      if (missing.nearest.empty() || differences.size() < fewest) {
+        fewest = differences.size();
+        missing.nearest = fmt::format("run {} has {}", run.run_id, fmt::join(differences, ", "));
+      }
+      continue;
+    }
+    const auto found = value_of(store, run.run_id, cell);
+    if (!found)
+      continue;
+    CellResult result = judge_cell(cell, found->value, found->error);
+    result.run_id = run.run_id;
+    return result;
+  }
   return missing;
 }
 
@@ -243,14 +287,21 @@ std::string tolerance_text(const Tolerance& tolerance) {
 }
 
 std::string verdict_text(const CellResult& result) {
-  if (result.verdict == CellVerdict::kNotRun)
-    return "not run: " + fmt::format("{}", fmt::join(result.cell.needs, "; "));
+  if (result.verdict == CellVerdict::kNotRun) {
+    const std::string needs = fmt::format("not run: {}", fmt::join(result.cell.needs, "; "));
+    return result.nearest.empty() ? needs : fmt::format("{}; {}", needs, result.nearest);
+  }
   if (result.verdict == CellVerdict::kHolds)
     return "holds";
   return result.z ? fmt::format("off by {:.1f} se", std::abs(*result.z)) : "off";
 }
 
 }  // namespace
+
+const std::vector<std::string>& derived_metrics() {
+  static const std::vector<std::string> kDerived = {"tokens_per_second", "nfe"};
+  return kDerived;
+}
 
 Paper parse_paper(std::string_view toml, const std::string& source) {
   const Json file = parse_toml(toml, source);
@@ -341,9 +392,11 @@ Table missing_table(const std::vector<CellResult>& results) {
   Table table{"", {{"command", ""}, {"needs", ""}}, {}};
   std::set<std::string> seen;
   for (const CellResult& result : results) {
-    if (result.verdict == CellVerdict::kNotRun && seen.insert(result.cell.command).second)
-      table.rows.push_back(
-          {result.cell.command, fmt::format("{}", fmt::join(result.cell.needs, "; "))});
+    const std::string needs = fmt::format("{}", fmt::join(result.cell.needs, "; "));
+    const std::string& command = result.cell.command;
+    if (result.verdict == CellVerdict::kNotRun &&
+        seen.insert(command.empty() ? needs : command).second)
+      table.rows.push_back({command, needs});
   }
   return table;
 }

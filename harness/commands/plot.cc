@@ -21,11 +21,13 @@ int plot_command(const Arguments& args) {
       "(of the NELBO, against\n"
       "--x), history (over commits), by (--metric against --x). The data are printed as a table "
       "too.\n\n"
-      "  dlmbench plot frontier --task gsm8k --metric exact_match --to front.svg\n"
+      "  dlmbench plot frontier --task gsm8k --metric accuracy:strict --to front.svg\n"
       "  dlmbench plot history --metric nll --all --to nll.png");
   add_store_options(cli);
   add_filter_options(cli);
-  cli.value("metric", "what is drawn upwards")
+  cli.value("metric",
+            "what is drawn upwards; METRIC:VARIANT names one of several values (default: the "
+            "task's extractor, pooled, k=1)")
       .value("x", "the setting that is drawn to the right")
       .value("to", "the picture; its ending names the format")
       .positionals(100000);

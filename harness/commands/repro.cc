@@ -10,24 +10,27 @@
 #include "harness/base/error.h"
 #include "harness/base/file.h"
 #include "harness/base/log.h"
-#include "harness/base/text.h"
+#include "harness/cli.h"
 #include "harness/commands/child_program.h"
 #include "harness/commands/command.h"
 #include "harness/commands/store_options.h"
+#include "harness/known_metrics.h"
 
 namespace dlm {
 namespace {
 
-// The arguments of a cell's command; none where it is not one `dlmbench run`.
-Arguments run_arguments(const std::string& command) {
-  Arguments words;
-  for (std::string& word : split(command, ' ')) {
-    if (!word.empty())
-      words.push_back(std::move(word));
+// The arguments of the cells that were not run and whose command is one `dlmbench run`, each once.
+std::vector<Arguments> runs_of(const std::vector<CellResult>& results) {
+  std::vector<Arguments> runs;
+  for (const CellResult& result : results) {
+    if (result.verdict != CellVerdict::kNotRun || !result.cell.asked.run)
+      continue;
+    const Arguments words = command_words(result.cell.command, "command");
+    Arguments arguments(words.begin() + 1, words.end());
+    if (std::find(runs.begin(), runs.end(), arguments) == runs.end())
+      runs.push_back(std::move(arguments));
   }
-  const bool is_run = words.size() > 2 && words[0] == "dlmbench" && words[1] == "run" &&
-                      std::find(words.begin(), words.end(), "#") == words.end();
-  return is_run ? Arguments(words.begin() + 1, words.end()) : Arguments{};
+  return runs;
 }
 
 // Measures the cells that were not run, each run once. How many runs failed.
@@ -35,15 +38,12 @@ std::int64_t run_missing(const Paper& paper, const ParsedOptions& options) {
   std::vector<Arguments> runs;
   {
     const auto store = open_store(options);
-    const Table missing = missing_table(reproduce(*store, paper, options.get("table", "")));
-    for (const auto& row : missing.rows) {
-      if (auto arguments = run_arguments(std::get<std::string>(row[0].value)); !arguments.empty())
-        runs.push_back(std::move(arguments));
-    }
+    runs = runs_of(reproduce(*store, paper, options.get("table", "")));
   }
   std::int64_t failed = 0;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    log_info("{} of {}: dlmbench {}", i + 1, runs.size(), fmt::join(runs[i], " "));
+    log_info("{} of {}: {}", i + 1, runs.size(),
+             command_line("run", Arguments(runs[i].begin() + 1, runs[i].end())));
     std::vector<std::string> command = {this_program()};
     command.insert(command.end(), runs[i].begin(), runs[i].end());
     command.insert(command.end(), {"--quiet", "--db", store_path(options)});
@@ -59,7 +59,9 @@ int repro_command(const Arguments& args) {
       "repro PAPER.toml [options]",
       "Every cell of a paper's tables: claimed, ours with its standard error, z, and "
       "whether they agree within the\n"
-      "tolerance of the cell; for a cell that was not run, what it needs. "
+      "tolerance of the cell; for a cell that was not run, what it needs. A run counts for a cell "
+      "where its settings are\n"
+      "those of the cell's command, but for batch size, threads and device. "
       "results/papers holds BD3-LM, ADJUST and\n"
       "Fast-dLLM, and *-small.toml of the models of models/zoo, which run here. Exit code 0: all "
       "that was run holds; 2: a\n"
@@ -80,6 +82,8 @@ int repro_command(const Arguments& args) {
     throw ConfigError("repro", "", "needs a paper file: dlmbench repro PAPER.toml");
   const std::string& path = options->positionals.front();
   const Paper paper = parse_paper(MappedFile::open(path)->text(), path);
+  for (const PaperCell& cell : paper.cells)
+    check_metric_name(cell.metric, fmt::format("{}: table {}: metric", path, cell.table));
   const std::int64_t failed = options->has("run") ? run_missing(paper, *options) : 0;
   const auto store = open_store_read_only(*options);
   const auto results = reproduce(*store, paper, options->get("table", ""));

@@ -184,6 +184,54 @@ TEST_F(Evidence, ReproMeasuresTheCellsThatWereNotRun) {
   EXPECT_EQ(dlmbench({"repro", path, "--run", "--db", folder_.file("new.db")}).code, 2);
 }
 
+constexpr const char* kSmallPaper = R"([[table]]
+id = "1"
+metric = "nll"
+columns = ["NLL"]
+tolerance = { class = "systematic", relative = 9, reason = "any" }
+needs = ["nothing"]
+run = "dlmbench run --model 'exact:markov?v=4&seed=1' --task 'draws:markov?v=4&seed=1&documents=50&length=8'"
+[table.rows]
+"r" = ["1.0"]
+[table.models]
+"r" = "exact:markov?v=4&seed=1&concentration=1"
+[table.tasks]
+"r" = "draws:markov?v=4&seed=1&concentration=1&length=8&documents=50"
+)";
+
+TEST_F(Evidence, ReproJudgesOnlyWhatTheCommandOfTheCellMeasures) {
+  const std::string path = folder_.file("p.toml");
+  write_file_atomically(path, kSmallPaper);
+  const auto run_with = [this](const std::vector<std::string>& more) {
+    std::vector<std::string> command = {"run",
+                                        "--model",
+                                        "exact:markov?v=4&seed=1",
+                                        "--task",
+                                        "draws:markov?v=4&seed=1&documents=50&length=8",
+                                        "--db",
+                                        db_,
+                                        "-q"};
+    command.insert(command.end(), more.begin(), more.end());
+    const ProcessResult result = dlmbench(command);
+    EXPECT_EQ(result.code, 0) << result.err;
+  };
+  run_with({"--seed", "2"});
+  run_with({"-n", "7"});
+  const ProcessResult none = dlmbench({"repro", path, "--db", db_});
+  EXPECT_EQ(none.code, 5) << none.out << none.err;
+  EXPECT_NE(none.out.find("has --limit 7"), std::string::npos) << none.out;
+  run_with({"--batch-size", "3", "--threads", "1"});
+  const ProcessResult own = dlmbench({"repro", path, "--db", db_});
+  EXPECT_EQ(own.code, 0) << own.out << own.err;
+  EXPECT_NE(own.out.find(ids(db_).back()), std::string::npos) << own.out;
+  std::string other = kSmallPaper;
+  other.replace(other.find("\"nll\""), 5, "\"exact_match\"");
+  write_file_atomically(path, other);
+  const ProcessResult unknown = dlmbench({"repro", path, "--db", db_});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_NE(unknown.err.find("exact_match"), std::string::npos) << unknown.err;
+}
+
 TEST_F(Evidence, RunsWithoutACommonExampleAreNoVerdict) {
   for (const char* seed : {"3", "4"})
     dlmbench({"run", "--model", "exact:markov?v=3", "--task",

@@ -41,6 +41,46 @@ TEST(ExportLatex, BoldOnlyWhereTheBestDiffersFromAllOthers) {
   EXPECT_CONTAINS(tie, "nll $\\downarrow$");
 }
 
+// Another task has other text: its value is neither better nor worse, though far away. The standard
+// errors are small beside the distance.
+TEST(ExportLatex, BoldIsWithinATask) {
+  EvidenceStore evidence;
+  const auto a = add_with_nll(evidence, "a", 0);
+  const auto b = add_with_nll(evidence, "bb", 0.01);
+  RunHeader header = testing::sample_header("other");
+  header.task_name = "code";
+  header.data_sha256 = "dd";
+  const auto other = evidence.add(header, 100, [](std::int64_t i, ExampleRow& row) {
+    row.doc_id = fmt::format("code-{:06}", i);
+    row.nll = 10;
+  });
+  evidence.estimate(other, "nll", 0.2, 0.01);
+  const std::string two = export_latex(evidence.store(), std::vector<std::string>{a, other});
+  EXPECT_EQ(two.find("\\textbf"), std::string::npos) << two;
+  const std::string three = export_latex(evidence.store(), std::vector<std::string>{a, b, other});
+  const auto bold = three.find("\\textbf");
+  ASSERT_NE(bold, std::string::npos) << three;
+  EXPECT_LT(bold, three.find("tiny, code")) << three;
+  EXPECT_EQ(three.find("\\textbf", bold + 1), std::string::npos) << three;
+}
+
+TEST(ExportLatex, RowsAreNamedByWhatEveryRunHas) {
+  EvidenceStore evidence;
+  const auto add = [&](const std::string& name, const std::string& spec) {
+    RunHeader header = testing::sample_header(name);
+    header.spec_json = spec;
+    const auto run = evidence.add(header, 10, [](std::int64_t, ExampleRow&) {});
+    evidence.estimate(run, "nll", 3, 0.1);
+    return run;
+  };
+  const std::vector<std::string> runs = {
+      add("a", R"({"seed":7,"estimator":{"draws":2,"t_max":1}})"),
+      add("b", R"({"seed":8,"sampler":{"name":"entropy","top_k":3}})")};
+  const std::string table = export_latex(evidence.store(), runs);
+  EXPECT_CONTAINS(table, "tiny, corpus, seed 7 &");
+  EXPECT_CONTAINS(table, "tiny, corpus, seed 8 &");
+}
+
 TEST(ExportLmEval, WritesResultsAndSamplesUnderTheirNames) {
   EvidenceStore evidence;
   RunHeader header = testing::sample_header("x");

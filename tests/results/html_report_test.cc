@@ -42,7 +42,7 @@ std::string hostile_report(EvidenceStore& evidence) {
       row.output = fmt::format("{} {} \xff\x01", evil, i);
       row.score = i % 2 == 0 ? 1.0 : 0.0;
     }));
-    evidence.estimate(runs.back(), "exact_match", 0.5 + 0.1 * k, 0.05);
+    evidence.estimate(runs.back(), "mauve", 0.5 + 0.1 * k, 0.05);
   }
   ReportOptions options;
   options.title = evil;

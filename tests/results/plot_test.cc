@@ -144,6 +144,56 @@ TEST(PlotData, FrontierSaysTheBlockSizeOfASeriesOnce) {
   EXPECT_EQ(plot.series[0].points.at(1).label, "K=2");
 }
 
+// Two runs of one model on two texts, at the same L'.
+std::vector<std::string> two_tasks(EvidenceStore& evidence) {
+  std::vector<std::string> runs;
+  for (const char* task : {"corpus", "code"}) {
+    RunHeader header = testing::sample_header(task);
+    header.task_name = task;
+    runs.push_back(evidence.add(header, 30, [](std::int64_t, ExampleRow&) {}));
+    evidence.estimate(runs.back(), "perplexity", runs.size() == 1 ? 4 : 32403, 0.1);
+  }
+  return runs;
+}
+
+TEST(PlotData, RunsOfSeveralTasksShareNoSeries) {
+  EvidenceStore evidence;
+  const auto runs = two_tasks(evidence);
+  for (const char* kind : {"perplexity", "history"}) {
+    const Plot plot = make_plot(evidence.store(), runs, {kind, "perplexity", ""});
+    ASSERT_EQ(plot.series.size(), 2U) << kind;
+    EXPECT_CONTAINS(plot.series[0].name, "tiny on corpus");
+    EXPECT_CONTAINS(plot.series[1].name, "tiny on code");
+  }
+  const std::vector<std::string> one = {runs[0]};
+  EXPECT_EQ(make_plot(evidence.store(), one, {"perplexity", "", ""}).series.at(0).name,
+            "tiny, ancestral");
+}
+
+TEST(PlotData, AFrontierIsOfOneTask) {
+  EvidenceStore evidence;
+  const auto runs = two_tasks(evidence);
+  EXPECT_CONTAINS(error_of<ConfigError>([&] {
+                    make_plot(evidence.store(), runs, {"frontier", "perplexity", ""});
+                  }),
+                  "code; corpus");
+  EXPECT_NO_THROW(
+      make_plot(evidence.store(), std::span(runs).first(1), {"frontier", "perplexity", ""}));
+}
+
+// What goes from left to right has blocks of one token, whatever a run says.
+TEST(PlotData, AnExactLikelihoodIsDrawnAtOneTokenABlock) {
+  EvidenceStore evidence;
+  RunHeader header = testing::sample_header("exact");
+  header.spec_json = R"({"block_size":7,"estimator":{"estimator":"auto"}})";
+  const std::vector<std::string> runs = {
+      evidence.add(header, 30, [](std::int64_t, ExampleRow&) {})};
+  evidence.estimate(runs[0], "nll", 1.3, 0.1);
+  evidence.estimate(runs[0], "perplexity", 4, 0.1);
+  const Plot plot = make_plot(evidence.store(), runs, {"perplexity", "", ""});
+  EXPECT_EQ(plot.series.at(0).points.at(0).x, 1);
+}
+
 TEST(PlotData, SaysWhatIsMissing) {
   EvidenceStore evidence;
   const auto run = evidence.add("a", 3, [](std::int64_t, ExampleRow&) {});

@@ -1,5 +1,6 @@
 #include "results/repro.h"
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -7,6 +8,8 @@
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/json.h"
+#include "harness/base/spec.h"
 #include "tests/results/evidence_store.h"
 #include "tests/results/expect_error.h"
 
@@ -20,7 +23,7 @@ constexpr const char* kPaper = R"(
 name = "a paper"
 [[table]]
 id = "1"
-run = "dlmbench run --model {model} --task {task} # then rest"
+run = "dlmbench run --model {model} --task '{task}' # then rest"
 needs = ["weights"]
 tolerance = { class = "statistical", z = 3.0 }
 metric = "perplexity"
@@ -44,7 +47,8 @@ TEST(Repro, ReadsEveryCellWithItsCommand) {
   ASSERT_EQ(paper.cells.size(), 3U);
   EXPECT_EQ(paper.cells[2].claimed, "21");
   EXPECT_EQ(paper.cells[2].command,
-            "dlmbench run --model tiny --task corpus --block-size 8 # then rest");
+            "dlmbench run --model tiny --task 'corpus' --block-size 8 # then rest");
+  EXPECT_EQ(paper.cells[2].asked.run->block_size, 8);
   const auto error = [](const std::string& from, const std::string& to) {
     std::string toml = kPaper;
     toml.replace(toml.find(from), from.size(), to);
@@ -55,12 +59,15 @@ TEST(Repro, ReadsEveryCellWithItsCommand) {
   EXPECT_CONTAINS(error("17.54", "a lot"), "must be a number");
   EXPECT_CONTAINS(error("statistical", "statistic"), "did you mean 'statistical'");
   EXPECT_CONTAINS(error("\"AR\" = \"ar\"", "\"AS\" = \"ar\""), "neither the row nor the column");
+  EXPECT_CONTAINS(error("--model {model}", "--modle {model}"), "did you mean 'model'");
+  EXPECT_CONTAINS(error("{ block_size = \"4\"", "{ block_size = \"small\""), "small");
+  EXPECT_CONTAINS(error("z = 3.0", "z = 3.0, n = 250"), "perplexity");
 }
 
 PaperCell cell_of(const std::string& claimed, const Tolerance& tolerance) {
   PaperCell cell;
   cell.claimed = claimed;
-  cell.metric = "exact_match";
+  cell.metric = "accuracy";
   cell.tolerance = tolerance;
   return cell;
 }
@@ -90,10 +97,24 @@ TEST(Repro, JudgesByTheClassOfTheTolerance) {
   EXPECT_EQ(verdict_of(cell_of("100", tolerance), 102.1, 0), CellVerdict::kOff);
 }
 
-TEST(Repro, TakesTheRunOfTheSameModelTaskAndSettings) {
-  EvidenceStore evidence;  // sample_header: model tiny, task corpus, block size 4
-  const auto run = evidence.add("a", 3, [](std::int64_t, ExampleRow&) {});
+// A run of `spec`, as the program stores its settings.
+std::string add_run(EvidenceStore& evidence, const std::string& name, const RunSpec& spec) {
+  RunHeader header = testing::sample_header(name);
+  header.spec_json = canonical_json(run_fields(SpecPart::kScore).to_json(spec, false));
+  header.smoke = spec.limit > 0;
+  const auto run = evidence.add(header, 3, [](std::int64_t, ExampleRow&) {});
   evidence.estimate(run, "perplexity", 20.1, 0.1);
+  return run;
+}
+
+TEST(Repro, TakesTheRunOfTheSameModelTaskAndSettings) {
+  EvidenceStore evidence;
+  RunSpec spec;
+  spec.block_size = 4;
+  spec.batch_size = 32;  // free, as are threads and device
+  spec.threads = 1;
+  spec.device = "cuda";
+  const auto run = add_run(evidence, "a", spec);
   const auto results = reproduce(evidence.store(), parse_paper(kPaper, "p.toml"), "");
   ASSERT_EQ(results.size(), 3U);
   EXPECT_EQ(results[0].verdict, CellVerdict::kNotRun);
@@ -109,6 +130,72 @@ TEST(Repro, TakesTheRunOfTheSameModelTaskAndSettings) {
                   "table");
 }
 
+// Options of the cell's own command count, and so do the defaults of what it does not name: a run
+// of other windows, of some of the documents or of something else is none of it.
+TEST(Repro, JudgesNoRunOfOtherSettings) {
+  EvidenceStore evidence;
+  RunSpec spec;
+  spec.block_size = 4;
+  spec.scoring.length = 64;
+  spec.scoring.bos = "none";
+  const auto windows = add_run(evidence, "windows", spec);
+  RunSpec limited;
+  limited.block_size = 4;
+  limited.limit = 3;
+  add_run(evidence, "limited", limited);
+  RunHeader gradient = testing::sample_header("gradient");
+  gradient.identity_json = R"({"measures":"gradient"})";
+  gradient.run_key = sha256_hex(gradient.identity_json);
+  RunSpec same;
+  same.block_size = 4;
+  gradient.spec_json = canonical_json(run_fields(SpecPart::kScore).to_json(same, false));
+  evidence.estimate(evidence.add(gradient, 3, [](std::int64_t, ExampleRow&) {}), "perplexity", 20,
+                    0.1);
+  const auto results = reproduce(evidence.store(), parse_paper(kPaper, "p.toml"), "");
+  EXPECT_EQ(results[1].verdict, CellVerdict::kNotRun);
+  EXPECT_CONTAINS(results[1].nearest, "--limit 3");
+  EXPECT_CONTAINS(render(repro_table(results), "md"), results[1].nearest);
+  std::string packed = kPaper;
+  packed.replace(packed.find(" # then"), 7, " --length 64 --bos none # then");
+  const auto exact = reproduce(evidence.store(), parse_paper(packed, "p.toml"), "");
+  EXPECT_EQ(exact[1].run_id, windows);
+  std::string some = kPaper;
+  some.replace(some.find(" # then"), 7, " --limit 3 # then");
+  EXPECT_EQ(reproduce(evidence.store(), parse_paper(some, "p.toml"), "")[1].verdict,
+            CellVerdict::kHolds);
+}
+
+// ln 20.1 = 3.0007, with a standard error of 0.1 / 20.1.
+TEST(Repro, AClaimMayBeALogarithm) {
+  EvidenceStore evidence;
+  RunSpec spec;
+  spec.block_size = 4;
+  add_run(evidence, "a", spec);
+  std::string toml = kPaper;
+  toml.replace(toml.find("z = 3.0"), 7, "z = 3.0, logarithm = true");
+  toml.replace(toml.find("20.0"), 4, "3.00");
+  const auto cell = reproduce(evidence.store(), parse_paper(toml, "p.toml"), "").at(1);
+  EXPECT_NEAR(cell.ours.value_or(0), std::log(20.1), 1e-12);
+  EXPECT_NEAR(cell.std_error.value_or(0), 0.1 / 20.1, 1e-12);
+  EXPECT_EQ(cell.verdict, CellVerdict::kHolds);
+}
+
+// Passes a text: 50 in each document of the test's store. A claim without a command is never
+// judged.
+TEST(Repro, CellsOfWhatFollowsFromTheRowsAndOfWhatCanNotBeRun) {
+  EvidenceStore evidence;
+  RunSpec spec;
+  spec.block_size = 4;
+  add_run(evidence, "a", spec);
+  std::string toml = kPaper;
+  toml.replace(toml.find("\"perplexity\""), 12, "\"nfe\"");
+  EXPECT_EQ(reproduce(evidence.store(), parse_paper(toml, "p.toml"), "").at(1).ours, 50);
+  const auto run = toml.find("dlmbench");
+  toml.erase(run, toml.find('"', run) - run);
+  EXPECT_EQ(reproduce(evidence.store(), parse_paper(toml, "p.toml"), "").at(1).verdict,
+            CellVerdict::kNotRun);
+}
+
 TEST(Repro, ThePapersOfTheProjectAreWhole) {
   const std::filesystem::path folder = DLM_PAPERS;
   std::map<std::string, std::size_t> cells;
@@ -119,11 +206,16 @@ TEST(Repro, ThePapersOfTheProjectAreWhole) {
     for (const PaperCell& cell : paper.cells) {
       EXPECT_FALSE(cell.metric.empty() || cell.needs.empty()) << path << " " << cell.row;
       EXPECT_EQ(cell.command.find('{'), std::string::npos) << cell.command;
+      // What is run is a run; `score` reads text that another command wrote.
+      EXPECT_TRUE(cell.asked.run || cell.command.empty() || cell.asked.name == "score mauve")
+          << cell.command;
     }
   }
   EXPECT_EQ(cells.at("bd3lm"), 128U);
   EXPECT_EQ(cells.at("adjust"), 70U);
   EXPECT_EQ(cells.at("fast-dllm"), 64U);
+  EXPECT_EQ(cells.at("bd3lm-small"), 10U);
+  EXPECT_EQ(cells.at("adjust-small"), 21U);
 }
 
 }  // namespace
