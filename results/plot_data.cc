@@ -8,6 +8,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/text.h"
+#include "results/batch_times.h"
 #include "results/metric_value.h"
 #include "results/pairs.h"
 #include "results/pareto.h"
@@ -17,14 +18,8 @@ namespace {
 
 constexpr std::int64_t kAreaDraws = 2000;
 
-// sum(column 0) / sum(column 1) of a query over documents, with its t interval.
-std::optional<MetricValue> ratio_of(Store& store, const std::string& run_id, const char* sql) {
-  const std::array<Cell, 1> parameters = {run_id};
-  RunningRatio ratio;
-  store.scan(sql, parameters, [&](const Statement& row) {
-    if (row.real(1) > 0)
-      ratio.add(row.real(0), row.real(1));
-  });
+// With its t interval; nothing where it has no value.
+std::optional<MetricValue> value_of(const RunningRatio& ratio) {
   const auto estimate = ratio.estimate();
   if (!estimate)
     return std::nullopt;
@@ -36,14 +31,26 @@ std::optional<MetricValue> ratio_of(Store& store, const std::string& run_id, con
   return rate;
 }
 
+// Over what was timed each on its own.
 std::optional<MetricValue> speed_of(Store& store, const std::string& run_id) {
-  return ratio_of(store, run_id,
-                  "SELECT coalesce(kept_tok,n_tok), wall_ns/1e9 FROM sample WHERE run_id=?");
+  RunningRatio ratio;
+  for (const BatchTime& batch : batch_times(store, run_id)) {
+    if (batch.ns > 0)
+      ratio.add(batch.tokens, batch.ns / 1e9);
+  }
+  return value_of(ratio);
 }
 
+// Over documents.
 std::optional<MetricValue> mc_variance_of(Store& store, const std::string& run_id) {
-  return ratio_of(store, run_id,
-                  "SELECT nll_m2/(n_mc-1), n_tok FROM sample WHERE run_id=? AND n_mc>1");
+  const std::array<Cell, 1> parameters = {run_id};
+  RunningRatio ratio;
+  store.scan("SELECT nll_m2/(n_mc-1), n_tok FROM sample WHERE run_id=? AND n_mc>1", parameters,
+             [&](const Statement& row) {
+               if (row.real(1) > 0)
+                 ratio.add(row.real(0), row.real(1));
+             });
+  return value_of(ratio);
 }
 
 std::string metrics_of(Store& store, std::span<const std::string> run_ids) {
