@@ -2,6 +2,9 @@
 // weighs by its size, and the standard error is that of a ratio (stats.h).
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "metrics/metric.h"
 
 namespace dlm {
@@ -12,6 +15,10 @@ enum class LikelihoodQuantity {
   kBitsPerByte,     // sum of nll / ln 2 / bytes of the text
   kWordPerplexity,  // exp(sum of nll / words of the text)
 };
+
+// The name of a row's cluster: a document without one is a cluster of its own, and the two kinds of
+// names never meet.
+std::string cluster_key(std::string_view cluster, std::string_view document);
 
 // One estimate, over the clusters of the rows; rows of a document without a cluster form one.
 // Interval: 95 %, Student t with n_clusters - 1 degrees of freedom on the linearised ratio; for
