@@ -109,6 +109,8 @@ class AnswerTask final : public SampleTask {
 
   bool has_fixed_length() const override { return false; }
 
+  bool continues_prompt() const override { return true; }
+
   void judge(std::span<ExampleRow> rows) override { verdicts_->judge(rows); }
 
   std::unique_ptr<LiveEstimate> live() const override {

@@ -70,6 +70,12 @@ std::int64_t draws_near_limit(const DrawCosts& costs) {
                     costs.max_draws);
 }
 
+// As many draws at least, the same for every replicate asked for.
+std::int64_t for_replicates(std::int64_t draws, const EstimatorOptions& options) {
+  const std::int64_t replicates = std::max<std::int64_t>(1, options.replicates);
+  return (draws + replicates - 1) / replicates * replicates;
+}
+
 }  // namespace
 
 DrawPilot run_draw_pilot(const Denoiser& denoiser, std::span<const ScoringUnit> units,
@@ -80,6 +86,7 @@ DrawPilot run_draw_pilot(const Denoiser& denoiser, std::span<const ScoringUnit> 
   const auto some = units.first(std::min(units.size(), kPilotUnits));
   DrawPilot pilot;
   pilot.documents = std::ssize(some);
+  pilot.draws = for_replicates(pilot.draws, options);
   if (some.size() < 2)
     return pilot;
   const Measured m = measure(denoiser, some, options);
@@ -103,6 +110,7 @@ DrawPilot run_draw_pilot(const Denoiser& denoiser, std::span<const ScoringUnit> 
   pilot.draws = std::max<std::int64_t>(2, plan.draws);
   if (!plan.reaches_target)
     pilot.draws = draws_near_limit(costs);
+  pilot.draws = for_replicates(pilot.draws, options);
   pilot.expected_documents = plan.documents;
   pilot.reaches_target = plan.reaches_target;
   return pilot;

@@ -23,8 +23,9 @@ struct DrawPilot {
 // (FLOPs; positions for models that count none). Its masks are not those of the run, so its choice
 // does not depend on the run's error. At least 2 draws, so that the Monte-Carlo error is known;
 // where the documents cannot reach the target, as many as bring its interval within 2.5 % of what
-// they allow. The same on every call. `target` is the relative half-width of the perplexity's 95 %
-// interval. Throws ConfigError where the estimator draws no masks.
+// they allow. A multiple of options.replicates where those are asked for. The same on every call.
+// `target` is the relative half-width of the perplexity's 95 % interval. Throws ConfigError where
+// the estimator draws no masks.
 DrawPilot run_draw_pilot(const Denoiser& denoiser, std::span<const ScoringUnit> units,
                          const EstimatorOptions& options, double target);
 

@@ -9,7 +9,7 @@
 namespace dlm {
 
 // Bumped whenever the same run would give other numbers; part of the run key.
-inline constexpr std::int64_t kNumericsEpoch = 5;
+inline constexpr std::int64_t kNumericsEpoch = 6;
 
 // host, machine, cpu, os, gpu, cores, memory_bytes, threads, libtorch, cpu_capability, device.
 Json environment_json(const std::string& device);

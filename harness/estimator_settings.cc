@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/json.h"
 #include "tasks/presets.h"
 
 namespace dlm {
@@ -79,7 +82,7 @@ EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model
   options.t_min = asked.t_min;
   options.draws = std::max<std::int64_t>(1, asked.draws);
   if (asked.draws == 0 && has_draws(options) && !draws_are_alike(options))
-    options.draws = 2;
+    options.draws = std::max<std::int64_t>(2, asked.replicates);
   options.replicates = asked.replicates;
   options.t_max = asked.t_max;
   options.first_token = scores_first_token(spec, model) ? "scored" : "clean";
@@ -101,10 +104,23 @@ std::string estimator_text(const EstimatorOptions& options) {
     text += fmt::format(", {} draw{}", options.draws, options.draws == 1 ? "" : "s");
     if (options.t_min != -1 || options.t_max != 1)
       text += fmt::format(", t in [{}, {}]", resolved.t_min, resolved.t_max);
+    if (options.schedule != "linear")
+      text += fmt::format(", {} schedule", options.schedule);
+    if (options.strata == "published")
+      text += ", published strata";
   }
   if (options.name == "order")
     text += fmt::format(", {}, {} at a time", options.reveal_order, options.reveal_per_step);
   return text;
+}
+
+std::string pilot_pairing_key(const EstimatorOptions& options, std::span<const ScoringUnit> units,
+                              const PilotQuestion& question) {
+  return sha256_hex(canonical_json({{"asked", run_pairing_key(options, units)},
+                                    {"target", question.target},
+                                    {"weights", question.model.weights_sha256},
+                                    {"config", sha256_hex(question.model.config_json)},
+                                    {"dtype", question.model.info().dtype}}));
 }
 
 std::string run_pairing_key(const EstimatorOptions& options, std::span<const ScoringUnit> units) {

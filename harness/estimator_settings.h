@@ -23,8 +23,9 @@ bool scores_first_token(const RunSpec& spec, const LoadedModel& model);
 // Whether every draw of a block is the same: one token a block, masked with certainty.
 bool draws_are_alike(const EstimatorOptions& options);
 
-// Of a run that scores_by_diffusion. draws = 0 becomes 2, the least that tells the Monte-Carlo
-// error (1 where there is nothing to draw, or draws_are_alike). Throws ConfigError.
+// Of a run that scores_by_diffusion. draws = 0 becomes one for each replicate asked for, or 2, the
+// least that tells the Monte-Carlo error (1 where there is nothing to draw, or draws_are_alike).
+// Throws ConfigError.
 EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model);
 
 // What stands beside the numbers: "stratified, L' = 4, 2 draws".
@@ -33,5 +34,16 @@ std::string estimator_text(const EstimatorOptions& options);
 // SHA-256 over the masks' law and the ids of all units: two runs with one key score the same
 // tokens under the same masks, so their rows differ by the models alone.
 std::string run_pairing_key(const EstimatorOptions& options, std::span<const ScoringUnit> units);
+
+// What a pilot's number of draws hangs on, beside the estimator and the units.
+struct PilotQuestion {
+  double target = 0;
+  const LoadedModel& model;
+};
+
+// The same where a pilot is going to choose the number of draws: no other model or target has this
+// key, since their number may be another, and so are all their masks.
+std::string pilot_pairing_key(const EstimatorOptions& options, std::span<const ScoringUnit> units,
+                              const PilotQuestion& question);
 
 }  // namespace dlm

@@ -160,6 +160,8 @@ class FreeTextTask final : public SampleTask {
 
   bool has_fixed_length() const override { return ending_.stop_ids.empty(); }
 
+  bool continues_prompt() const override { return false; }
+
   void judge(std::span<ExampleRow>) override {}
 
   std::unique_ptr<LiveEstimate> live() const override {

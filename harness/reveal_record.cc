@@ -83,7 +83,7 @@ std::vector<std::int64_t> token_bytes(const Tokenizer* tokenizer,
       bytes.push_back(std::ssize(fmt::to_string(id)) + (bytes.empty() ? 0 : 1));
     return bytes;
   }
-  // As the output itself was told from the prompt's text, see SamplingWorkload::put_words.
+  // As the output itself was told from the prompt's text, see SamplingWorkload::text_of.
   std::vector<std::int64_t> whole(prompt.begin(), prompt.end());
   whole.insert(whole.end(), ids.begin(), ids.end());
   if (!tokenizer->decode(whole).starts_with(tokenizer->decode(prompt)))

@@ -53,6 +53,9 @@ class SampleTask {
   // others.
   virtual bool has_fixed_length() const = 0;
 
+  // Whether what is written is read behind its prompt, or as a text of its own.
+  virtual bool continues_prompt() const = 0;
+
   // Rows with their texts, before they are stored: verdicts are put on them.
   virtual void judge(std::span<ExampleRow> rows) = 0;
 

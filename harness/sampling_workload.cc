@@ -126,7 +126,7 @@ class SamplingWorkload final : public Workload {
   void note_target(const std::string& run_id, const LiveEstimate& live, std::size_t measured) const;
   WrittenRows rows_of(const Chunk& chunk);
   ExampleRow row_of(const SamplePrompt& prompt, const SampledText& text) const;
-  std::int64_t tokens_of(std::span<const std::int64_t> ids, std::size_t length) const;
+  std::string text_of(const Prompt& prompt, std::span<const std::int64_t> kept) const;
   RowReveal reveal_of(const Prompt& prompt, const SampledText& text, const ExampleRow& row) const;
   void put_text(const SampledText& text, const Prompt& prompt, ExampleRow& row) const;
 
@@ -165,8 +165,22 @@ void SamplingWorkload::warm_up(const Chunk& chunk) const {
   (void)sample_texts(spec, model_, prompts, ending);
 }
 
-// The text that counts: without the token that ended it. What the prompt's own text would swallow
-// (a decoder's leading space) is told by decoding both.
+// Of an answer: what it adds to the prompt's text, with the leading space that decoders take from
+// the beginning of a text. Free text is decoded by itself, as every reader of it encodes it: with
+// that space its first word would be other tokens than those that were drawn.
+std::string SamplingWorkload::text_of(const Prompt& prompt,
+                                      std::span<const std::int64_t> kept) const {
+  const Tokenizer& tokenizer = *model_.tokenizer;
+  if (!task_->continues_prompt())
+    return tokenizer.decode(kept);
+  std::vector<std::int64_t> whole = prompt.ids;
+  whole.insert(whole.end(), kept.begin(), kept.end());
+  const std::string before = tokenizer.decode(prompt.ids), all = tokenizer.decode(whole);
+  return all.starts_with(before) ? all.substr(before.size()) : tokenizer.decode(kept);
+}
+
+// The text that counts: without the token that ended it, and cut at the first stop string, with the
+// fewest tokens that spell it.
 void SamplingWorkload::put_text(const SampledText& text, const Prompt& prompt,
                                 ExampleRow& row) const {
   std::span<const std::int64_t> kept(text.fresh);
@@ -179,26 +193,16 @@ void SamplingWorkload::put_text(const SampledText& text, const Prompt& prompt,
     row.output = fmt::format("{}", fmt::join(kept, " "));
     return;
   }
-  std::vector<std::int64_t> whole = prompt.ids;
-  whole.insert(whole.end(), kept.begin(), kept.end());
-  const std::string before = model_.tokenizer->decode(prompt.ids);
-  std::string all = model_.tokenizer->decode(whole);
-  row.output = all.starts_with(before) ? all.substr(before.size()) : model_.tokenizer->decode(kept);
+  row.output = text_of(prompt, kept);
   const std::size_t length = cut_at_stops(row.output, task_->ending().stop_strings).size();
   if (length < row.output.size()) {
     row.output.resize(length);
-    row.kept_tokens = tokens_of(kept, length);
+    while (!kept.empty() && text_of(prompt, kept.first(kept.size() - 1)).size() >= length)
+      kept = kept.first(kept.size() - 1);
+    row.kept_tokens = std::ssize(kept);
   }
   row.bytes = std::ssize(row.output);
   row.words = count_words(row.output);
-}
-
-// The fewest tokens whose text has `length` bytes.
-std::int64_t SamplingWorkload::tokens_of(std::span<const std::int64_t> ids,
-                                         std::size_t length) const {
-  while (!ids.empty() && model_.tokenizer->decode(ids.first(ids.size() - 1)).size() >= length)
-    ids = ids.first(ids.size() - 1);
-  return std::ssize(ids);
 }
 
 ExampleRow SamplingWorkload::row_of(const SamplePrompt& prompt, const SampledText& text) const {
@@ -220,8 +224,10 @@ RowReveal SamplingWorkload::reveal_of(const Prompt& prompt, const SampledText& t
   if (text.revealed_in.empty())
     return {};
   const auto kept = std::span(text.fresh).first(static_cast<std::size_t>(row.kept_tokens));
+  const auto before =
+      task_->continues_prompt() ? std::span(prompt.ids) : std::span<const std::int64_t>();
   return {row.doc_id, row.rep,
-          reveal_record(token_bytes(model_.tokenizer.get(), prompt.ids, kept, row.output),
+          reveal_record(token_bytes(model_.tokenizer.get(), before, kept, row.output),
                         text.revealed_in)};
 }
 

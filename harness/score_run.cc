@@ -2,7 +2,10 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "harness/base/error.h"
@@ -11,20 +14,52 @@
 #include "harness/progress.h"
 #include "harness/score_loop.h"
 #include "harness/window_scorer.h"
+#include "metrics/likelihood.h"
 #include "models/diffusion/draw_plan.h"
 #include "models/runtime.h"
 
 namespace dlm {
 namespace {
 
-std::string live_note(const RunningRatio& running) {
-  const auto estimate = running.estimate();
+std::string live_note(const RunningRatio& rows, const RunningRatio& clusters) {
+  const auto estimate = rows.estimate();
   if (!estimate)
     return "no document finished yet";
-  const auto half = running.half_width();
+  const auto half = clusters.half_width();
   return half ? fmt::format("nll {:.4f} ± {:.4f}", estimate->value, *half)
               : fmt::format("nll {:.4f}", estimate->value);
 }
+
+// Sums of the clusters whose rows are not all there: chunks of one document are dependent, so they
+// count once, together, as they do in the interval that is stored.
+class OpenClusters {
+ public:
+  explicit OpenClusters(std::span<const ScoringUnit> units) {
+    for (const ScoringUnit& unit : units) ++open_[cluster_key(unit.cluster, unit.id)].rows_left;
+  }
+
+  struct Sums {
+    double nats = 0, tokens = 0;
+    std::int64_t rows_left = 0;
+  };
+
+  // The sums of the row's cluster, where it is the last of it.
+  std::optional<Sums> add(const ExampleRow& row) {
+    const auto found = open_.find(cluster_key(row.cluster, row.doc_id));
+    DLM_CHECK(found != open_.end(), "document {} is not of the plan", row.doc_id);
+    Sums& sums = found->second;
+    sums.nats += row.nll;
+    sums.tokens += static_cast<double>(row.tokens);
+    if (--sums.rows_left > 0)
+      return std::nullopt;
+    const Sums whole = sums;
+    open_.erase(found);
+    return whole;
+  }
+
+ private:
+  std::map<std::string, Sums> open_;
+};
 
 // Rows as they come: into the store, the line on the terminal, and the stopping rule.
 class RowKeeper {
@@ -35,7 +70,8 @@ class RowKeeper {
         run_id_(run_id),
         progress_(fmt::format("{} on {}", work.model.name, work.plan.task_name), "tokens",
                   static_cast<double>(tokens), static_cast<double>(work.plan.scored_tokens)),
-        tokens_(tokens) {
+        tokens_(tokens),
+        open_(work.plan.units) {
     if (work.spec.estimator.target_ci > 0)
       rule_.emplace(TargetInterval{.relative = work.spec.estimator.target_ci});
   }
@@ -51,7 +87,7 @@ class RowKeeper {
     if (kept > 0)
       store_.add_rows(run_id_, rows.first(kept));
     tokens_ += tokens;
-    progress_.update(static_cast<double>(tokens_), live_note(running_));
+    progress_.update(static_cast<double>(tokens_), live_note(rows_, clusters_));
     return is_met_ ? Continue::kNo : Continue::kYes;
   }
 
@@ -62,16 +98,21 @@ class RowKeeper {
  private:
   void count(const ExampleRow& row) {
     ++documents_;
-    running_.add(row.nll, static_cast<double>(row.tokens));
+    rows_.add(row.nll, static_cast<double>(row.tokens));
+    const auto cluster = open_.add(row);
+    if (!cluster)
+      return;
+    clusters_.add(cluster->nats, cluster->tokens);
     if (rule_)
-      is_met_ = rule_->add(row.nll, static_cast<double>(row.tokens));
+      is_met_ = rule_->add(cluster->nats, cluster->tokens);
   }
 
   Store& store_;
   const std::string& run_id_;
   Progress progress_;
   std::int64_t tokens_;
-  RunningRatio running_;
+  OpenClusters open_;
+  RunningRatio rows_, clusters_;  // so far, of all rows and of whole clusters
   std::optional<StoppingRule> rule_;
   std::int64_t documents_ = 0;
   bool is_met_ = false;

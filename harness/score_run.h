@@ -28,7 +28,8 @@ struct ScoringWork {
 
 // Scores every unit without a stored row, or, where the run has a target interval, units in their
 // order until it is met; rows after that one are not kept, so where a run stops does not depend on
-// its batches. Throws what the model and the store throw.
+// its batches. The target is that of the stored interval: chunks of one document are one cluster,
+// which is looked at when it is whole. Throws what the model and the store throw.
 void score_missing(const ScoringWork& work, Store& store, const std::string& run_id);
 
 }  // namespace dlm

@@ -56,7 +56,9 @@ ScoringWorkload::ScoringWorkload(const RunSpec& spec, const LoadedModel& model)
   if (scores_by_diffusion(spec, model)) {
     estimator_ = estimator_options(spec, model);
     check_block_windows(plan_.units, *estimator_, *model.denoiser);
-    pairing_key_ = run_pairing_key(*estimator_, plan_.units);
+    pairing_key_ = chooses_draws() ? pilot_pairing_key(*estimator_, plan_.units,
+                                                       {spec.estimator.target_ci, model})
+                                   : run_pairing_key(*estimator_, plan_.units);
   }
   for (const std::string& name : metric_list(spec, plan_)) {
     if (name == kNelboVariance && !estimator_)

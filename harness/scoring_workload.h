@@ -42,7 +42,7 @@ class ScoringWorkload final : public Workload {
   const LoadedModel& model_;
   ScorePlan plan_;
   std::optional<EstimatorOptions> estimator_;
-  std::string pairing_key_;  // of the estimator as it was asked for
+  std::string pairing_key_;  // of the estimator as it was asked for, and of what a pilot asks
   TaskIdentity task_;
 };
 

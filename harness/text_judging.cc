@@ -98,6 +98,16 @@ std::vector<std::int64_t> judged_ids(std::vector<std::int64_t> ids, const Loaded
   return with_bos;
 }
 
+std::vector<std::int64_t> judged_ids_of_run(std::vector<std::int64_t> ids, const LoadedModel& judge,
+                                            const JudgeOptions& options) {
+  const std::int64_t bos = beginning_of_text_id(judge);
+  if (options.convention == EosConvention::kClean || bos < 0)
+    return judged_ids(std::move(ids), judge, options);
+  // Also where the text begins with that token (GPT-2's is the end of a text too): it was drawn.
+  ids.insert(ids.begin(), bos);
+  return ids;
+}
+
 void check_judged_ids(std::span<const std::int64_t> ids, const std::string& document,
                       const LoadedModel& judge, std::int64_t mask_id) {
   const std::int64_t known = judge.info().vocab_size;

@@ -24,9 +24,17 @@ struct JudgeChoice {
 // autoregressive.
 JudgeOptions judge_options(const JudgeChoice& choice, const LoadedModel& judge);
 
-// A text's ids as the judge is given them: BOS in front where the convention conditions on it.
+// A text's ids as the judge is given them: BOS in front where the convention conditions on it, and
+// the ids do not begin with it.
 std::vector<std::int64_t> judged_ids(std::vector<std::int64_t> ids, const LoadedModel& judge,
                                      const JudgeOptions& options);
+
+// The ids of a text that a run wrote, without what it began with, as the judge is given them: the
+// judge's BOS, where it has one, in front. It is conditioned on by "clean"; for "bd3lms" and "mdlm"
+// it is the unscored token at position 0 with which the originals' texts begin. Source: bd3lms
+// metrics.py, mdlm diffusion.py, which decode their samples with special tokens.
+std::vector<std::int64_t> judged_ids_of_run(std::vector<std::int64_t> ids, const LoadedModel& judge,
+                                            const JudgeOptions& options);
 
 // Whether a judge can be given a run's ids as they are: each must be one of its own. Throws
 // ConfigError for one beyond its vocabulary, InternalError for the mask (-1 = there is none), which

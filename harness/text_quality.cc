@@ -262,7 +262,7 @@ std::vector<ExampleRow> TextQuality::judged_rows(const Texts& texts, Store& stor
     } else {
       own = judge_->tokenizer->encode(text.text);
     }
-    ids.push_back(judged_ids(std::move(own), *judge_, judge_options_));
+    ids.push_back(judged_ids_of_run(std::move(own), *judge_, judge_options_));
   }
   const std::vector<JudgedText> judged =
       judge_all({*judge_, judge_options_, spec_.batch_size, KnownVerdicts::kUse}, ids, store);

@@ -4,12 +4,19 @@
 
 #include "harness/base/error.h"
 #include "harness/estimator_settings.h"
+#include "models/diffusion/enumerate.h"
 
 namespace dlm {
 namespace {
 
 std::int64_t scored_tokens(const ScoringWindow& window) {
   return std::ssize(window.ids) - window.first_scored;
+}
+
+// Of the largest block of a sequence: its only one has no mask on a first token that is given.
+std::int64_t most_maskable(std::int64_t length, const EstimatorOptions& options) {
+  const std::int64_t block = options.block_size == 0 ? length : options.block_size;
+  return block == length && options.first_token == "clean" ? block - 1 : block;
 }
 
 class AutoregressiveScorer : public WindowScorer {
@@ -64,7 +71,7 @@ class DiffusionScorer : public WindowScorer {
   std::int64_t passes(const ScoringWindow& window) const override {
     const std::int64_t length = std::ssize(window.ids);
     const std::int64_t block = options_.block_size == 0 ? length : options_.block_size;
-    return estimator_->passes(block) + (length > block ? 1 : 0);
+    return estimator_->passes(most_maskable(length, options_)) + (length > block ? 1 : 0);
   }
 
   PassCounts counts() const override { return denoiser_.counts(); }
@@ -130,6 +137,8 @@ void check_block_windows(std::span<const ScoringUnit> units, const EstimatorOpti
                                       "packed with a scoring.length that is a multiple of L' makes "
                                       "all lengths fit",
                                       length, unit.id));
+      if (options.name == "enumerate")
+        check_enumerated(most_maskable(length, options));
       check_ids(window.ids, unit.id, denoiser);
     }
   }

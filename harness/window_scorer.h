@@ -51,7 +51,8 @@ std::unique_ptr<WindowScorer> make_diffusion_scorer(const Denoiser& denoiser,
                                                     const EstimatorOptions& options);
 
 // Throws ConfigError where a unit cannot be scored block by block: a window with more context than
-// one token, a length that L' does not divide, an id outside the vocabulary, or the mask's.
+// one token, a length that L' does not divide, an id outside the vocabulary, or the mask's; and
+// where `enumerate` would meet a block of too many masks.
 void check_block_windows(std::span<const ScoringUnit> units, const EstimatorOptions& options,
                          const Denoiser& denoiser);
 

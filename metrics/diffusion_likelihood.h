@@ -21,7 +21,9 @@ struct DiffusionLikelihoodOptions {
 //   holds both errors.
 // se_mc: that of the draws, given the documents: the root of the rows' summed nll_m2 / (n_mc (n_mc
 // -
-//   1)), on the scale of the value. Absent where some row has one replicate.
+//   1)), on the scale of the value. Absent where some row has one replicate. With the control
+//   variate of `stratified` it is up to 4 % small (models/diffusion/token_control.h), and se_data
+//   correspondingly large; the interval is not touched.
 // se_data: sqrt(total^2 - se_mc^2), the error that more draws would leave; 0 where the draws
 // explain
 //   all of it. Where se_mc is absent it is the total.

@@ -51,11 +51,6 @@ std::int64_t size_of(const ExampleRow& row, LikelihoodQuantity quantity) {
   return row.tokens;
 }
 
-// A document without a cluster is a cluster of its own; the two kinds of names never meet.
-std::string cluster_key(const ExampleRow& row) {
-  return row.cluster.empty() ? "document " + row.doc_id : "cluster " + row.cluster;
-}
-
 RatioData collect(std::span<const ExampleRow> rows, LikelihoodQuantity quantity) {
   RatioData data;
   std::map<std::string, std::int64_t> numbers;
@@ -65,7 +60,8 @@ RatioData collect(std::span<const ExampleRow> rows, LikelihoodQuantity quantity)
   for (const ExampleRow& row : rows) {
     DLM_CHECK(std::isfinite(row.nll), "document {}: nll is {}", row.doc_id, row.nll);
     const auto number = static_cast<std::int64_t>(numbers.size());
-    data.clusters.push_back(numbers.try_emplace(cluster_key(row), number).first->second);
+    data.clusters.push_back(
+        numbers.try_emplace(cluster_key(row.cluster, row.doc_id), number).first->second);
     data.numerators.push_back(
         quantity == LikelihoodQuantity::kBitsPerByte ? row.nll / std::numbers::ln2 : row.nll);
     data.denominators.push_back(static_cast<double>(size_of(row, quantity)));
@@ -99,8 +95,13 @@ void to_exponential(Estimate& estimate) {
 
 std::int64_t cluster_count(std::span<const ExampleRow> rows) {
   std::set<std::string> keys;
-  for (const ExampleRow& row : rows) keys.insert(cluster_key(row));
+  for (const ExampleRow& row : rows) keys.insert(cluster_key(row.cluster, row.doc_id));
   return std::ssize(keys);
+}
+
+std::string cluster_key(std::string_view cluster, std::string_view document) {
+  return cluster.empty() ? fmt::format("document {}", document)
+                         : fmt::format("cluster {}", cluster);
 }
 
 std::vector<MetricDefinition> LikelihoodMetric::definitions() const {

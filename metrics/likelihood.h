@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "metrics/metric.h"
@@ -19,6 +21,10 @@ enum class LikelihoodQuantity {
 
 // How many of the rows are independent: clusters, and documents that have none.
 std::int64_t cluster_count(std::span<const ExampleRow> rows);
+
+// The name of a row's cluster: a document without one is a cluster of its own, and the two kinds of
+// names never meet.
+std::string cluster_key(std::string_view cluster, std::string_view document);
 
 // One estimate, over the clusters of the rows; rows of a document without a cluster form one.
 // Interval: 95 %, Student t with n_clusters - 1 degrees of freedom on the linearised ratio; for

@@ -234,7 +234,13 @@ void DitModel::check_block_size(std::int64_t length, std::int64_t block_size) co
     throw ConfigError("block_size", std::to_string(block_size),
                       fmt::format("a divisor of the sequence length, {}", length));
   }
-  const bool whole = !dit_.config.cross_attention && block_size == length;
+  const bool whole = !dit_.config.cross_attention;
+  if (whole && block_size != length) {
+    throw ConfigError("block_size", std::to_string(block_size),
+                      fmt::format("{}, the sequence's length: the model was trained without clean "
+                                  "context, so a sequence is one block",
+                                  length));
+  }
   if (sizes_ == BlockSizes::kTrained && block_size != trained && !whole) {
     throw ConfigError(
         "block_size", std::to_string(block_size),

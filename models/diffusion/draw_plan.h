@@ -43,8 +43,9 @@ struct TargetInterval {
 };
 
 // Stops a run when the interval of its nats per token is narrow enough: half-width <= ln(1 +
-// relative). Documents are to be added in their order; it looks only at numbers of documents that
-// do not depend on batches, so neither does where it stops. An interval that is looked at again and
+// relative). What is added must be independent: documents, or the sums of clusters of dependent
+// ones. They are to be added in their order; it looks only at numbers of them that do not depend on
+// batches, so neither does where it stops. An interval that is looked at again and
 // again until it is narrow covers a little less often than its level, since it stops early where
 // the spread happens to look small: by Chow and Robbins (Ann. Math. Statist. 36, 1965) the loss
 // vanishes as the target becomes narrow, and min_documents bounds it for wide ones
@@ -55,7 +56,8 @@ class StoppingRule {
   // (0, 1).
   explicit StoppingRule(const TargetInterval& target);
 
-  // Adds one document's nats and scored tokens; true once the target has been met.
+  // Adds the nats and scored tokens of a document, or of a whole cluster; true once the target has
+  // been met.
   bool add(double nats, double tokens);
 
   std::int64_t documents() const { return documents_; }

@@ -19,7 +19,10 @@ class EnumerateEstimator : public Estimator {
 
   std::int64_t replicates() const override { return 0; }
 
-  std::int64_t passes(std::int64_t n) const override { return (std::int64_t{1} << n) - 1; }
+  std::int64_t passes(std::int64_t n) const override {
+    check_enumerated(n);
+    return (std::int64_t{1} << n) - 1;
+  }
 
  private:
   void plan_block(const SequenceShape& shape, std::int64_t b, const Sink& sink) const {
@@ -27,13 +30,9 @@ class EnumerateEstimator : public Estimator {
     const std::int64_t n = shape.block_size - first;
     if (n == 0)
       return;
-    if (n > kMostEnumerated)
-      throw ConfigError(
-          "estimator", "enumerate",
-          fmt::format("blocks of at most {} tokens: {} tokens have 2^{} - 1 masks, {:.3g} passes",
-                      kMostEnumerated, n, n, std::pow(2.0, static_cast<double>(n)) - 1));
+    const std::int64_t masks = passes(n);
     const MaskCountLaw law = mask_count_law(n, options_.t_min, options_.t_max);
-    for (std::int64_t bits = 1; bits <= passes(n); ++bits) {
+    for (std::int64_t bits = 1; bits <= masks; ++bits) {
       WeightedQuery query;
       query.query = {shape.sequence, b, {}, 1};
       for (std::int64_t i = 0; i < n; ++i) {
@@ -52,6 +51,14 @@ class EnumerateEstimator : public Estimator {
 };
 
 }  // namespace
+
+void check_enumerated(std::int64_t n) {
+  if (n > kMostEnumerated)
+    throw ConfigError(
+        "estimator", "enumerate",
+        fmt::format("blocks of at most {} tokens: {} tokens have 2^{} - 1 masks, {:.3g} passes",
+                    kMostEnumerated, n, n, std::pow(2.0, static_cast<double>(n)) - 1));
+}
 
 std::unique_ptr<Estimator> make_enumerate_estimator(const EstimatorOptions& options, DenoiserLoss) {
   return std::make_unique<EnumerateEstimator>(options);

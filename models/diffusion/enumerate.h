@@ -1,6 +1,7 @@
 // Every mask of every block: the NELBO itself, without Monte-Carlo error.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "models/diffusion/estimator.h"
@@ -10,8 +11,11 @@ namespace dlm {
 // Most maskable tokens a block may hold: 2^n - 1 masks each.
 constexpr std::int64_t kMostEnumerated = 12;
 
-// Options as resolved. plan throws ConfigError naming the cost where a block holds more than
-// kMostEnumerated maskable tokens.
+// Throws ConfigError naming the cost where a block's n maskable tokens are more than
+// kMostEnumerated.
+void check_enumerated(std::int64_t n);
+
+// Options as resolved. plan and passes throw as check_enumerated.
 std::unique_ptr<Estimator> make_enumerate_estimator(const EstimatorOptions& options,
                                                     DenoiserLoss loss);
 

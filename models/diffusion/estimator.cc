@@ -125,11 +125,12 @@ class LikelihoodLoop {
         denoiser_, *context, options_.chunk_positions,
         [&](const WeightedQuery& query, std::span<const double> terms) { sums.add(query, terms); });
     const bool is_first_scored = options_.first_token == "scored";
-    for (std::size_t s = 0; s < sequences.size(); ++s) {
-      const SequenceShape shape{static_cast<std::int64_t>(s), examples[s], where.length,
-                                where.block_size, is_first_scored};
-      estimator_->plan(shape, [&](WeightedQuery query) { queue.add(std::move(query)); });
-    }
+    const auto shape_of = [&](std::size_t s) {
+      return SequenceShape{static_cast<std::int64_t>(s), examples[s], where.length,
+                           where.block_size, is_first_scored};
+    };
+    for (std::size_t s = 0; s < sequences.size(); ++s)
+      estimator_->plan(shape_of(s), [&](WeightedQuery query) { queue.add(std::move(query)); });
     queue.flush();
     for (std::size_t s = 0; s < sums.controls.size(); ++s) {
       const std::vector<double> corrections = sums.controls[s].corrections();
@@ -137,7 +138,7 @@ class LikelihoodLoop {
     }
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       SequenceEstimate estimate = summarise(sums.values[s], estimator_->replicates());
-      estimate.tokens = where.length - (is_first_scored ? 0 : 1);
+      estimate.tokens = estimator_->scored_tokens(shape_of(s));
       estimate.queries = sums.queries[s];
       estimate.masked = sums.masked[s];
       out.sequences.push_back(estimate);
@@ -158,6 +159,10 @@ class LikelihoodLoop {
 };
 
 }  // namespace
+
+std::int64_t Estimator::scored_tokens(const SequenceShape& shape) const {
+  return shape.length - (shape.is_first_scored ? 0 : 1);
+}
 
 std::unique_ptr<Estimator> make_estimator(const EstimatorOptions& options, DenoiserLoss loss) {
   for (const auto& [name, maker] : kEstimators) {

@@ -44,7 +44,8 @@ struct EstimatorOptions {
   // reference: "rotated": the strata of t, one for each block, are shifted at random per sequence
   // and draw, so every sequence's estimate is unbiased; "published": stratum (row, block) of a
   // batch of `rows` sequences, row = example number mod `rows`: the published numbers, in which t
-  // is tied to the row and rises with the block.
+  // is tied to the row and rises with the block. llada: "published" rounds as published
+  // (published_draws.h).
   std::string strata = "rotated";
   std::int64_t rows = 0;
   std::string schedule = "linear";  // reference only, noise_schedule.h
@@ -94,6 +95,9 @@ class Estimator {
   // Masks drawn for every block by all replicates together: passes over a sequence. For
   // `enumerate` and `order`, which draw none, those of a block of n tokens.
   virtual std::int64_t passes(std::int64_t n) const = 0;
+
+  // Tokens of the sequence that a mask can hide: those that its value is the sum over.
+  virtual std::int64_t scored_tokens(const SequenceShape& shape) const;
 };
 
 // Throws ConfigError for an unknown name or an option out of range; an option that the estimator
@@ -133,9 +137,13 @@ LikelihoodEstimates estimate_likelihood(const Denoiser& denoiser,
 enum class LikelihoodKind {
   kExact,    // -log p of the model (L' = 1), or of the sampler with this reveal order
   kBound,    // NELBO
-  kClipped,  // the loss on another interval of t
+  kClipped,  // the loss on another interval of t, or one that is not the NELBO for another reason:
+             // `dream`, `llada` rounded as published, a schedule whose tokens weigh less than 1
 };
 
+// Exact and bound hold up to the published lowest t of 1e-3, which moves the mean by less than 0.01
+// %, and a total weight of a token (mean_token_weight) that is as close to 1; one further above it
+// leaves a bound.
 LikelihoodKind likelihood_kind(const EstimatorOptions& options, DenoiserLoss loss);
 
 // SHA-256 over all that decides the masks. Two runs with one key on the same documents drew the

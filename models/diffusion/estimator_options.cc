@@ -17,6 +17,9 @@ namespace {
 
 constexpr double kPublishedLowest = 1e-3;
 
+// Relative, of the mean: what the published lowest t may change at most.
+constexpr double kPublishedError = 1e-4;
+
 // Part of the pairing key: raised when the same options begin to draw other masks.
 constexpr int kMaskVersion = 1;
 
@@ -53,13 +56,18 @@ void check_reference(const EstimatorOptions& options) {
   const bool is_reference = options.name == "reference";
   check_choice("strata", options.strata, {"rotated", "published"});
   parse_noise_schedule(options.schedule);
-  if (!is_reference && (options.strata != "rotated" || options.schedule != "linear"))
-    throw ConfigError("strata, schedule", options.strata + ", " + options.schedule,
-                      fmt::format("rotated, linear with estimator = {}", options.name));
-  if (options.strata == "published")
+  const bool has_strata = is_reference || options.name == "llada";
+  if ((!has_strata && options.strata != "rotated") ||
+      (!is_reference && options.schedule != "linear"))
+    throw ConfigError(
+        "strata, schedule", options.strata + ", " + options.schedule,
+        fmt::format("{}linear with estimator = {}", has_strata ? "" : "rotated, ", options.name));
+  if (is_reference && options.strata == "published")
     check_at_least("rows", options.rows, 1);
-  if (options.strata != "published" && options.rows != 0)
-    throw ConfigError("rows", fmt::to_string(options.rows), "0 unless strata = published");
+  if ((!is_reference || options.strata != "published") && options.rows != 0)
+    throw ConfigError("rows", fmt::to_string(options.rows),
+                      is_reference ? "0 unless strata = published"
+                                   : fmt::format("0 with estimator = {}", options.name));
 }
 
 void check_order(const EstimatorOptions& options) {
@@ -129,14 +137,20 @@ LikelihoodKind likelihood_kind(const EstimatorOptions& options, DenoiserLoss los
   const EstimatorOptions resolved = resolved_options(options);
   if (resolved.name == "order")
     return LikelihoodKind::kExact;
-  if (resolved.name == "dream")
+  const bool rounds_to_even = resolved.name == "llada" && resolved.strata == "published" &&
+                              resolved.draws > resolved.replicates;
+  if (resolved.name == "dream" || rounds_to_even)
     return LikelihoodKind::kClipped;
   const bool is_whole = resolved.t_min <= kPublishedLowest && resolved.t_max == 1;
   const bool is_all_masked = resolved.t_min == 1;
   const bool is_single = resolved.block_size == 1;
+  const double weight =
+      mean_token_weight(parse_noise_schedule(resolved.schedule), resolved.t_min, resolved.t_max);
+  if (weight < 1 - kPublishedError)
+    return LikelihoodKind::kClipped;
   if (loss == DenoiserLoss::kScoreEntropy)
     return is_whole ? LikelihoodKind::kBound : LikelihoodKind::kClipped;
-  if (is_single && (is_whole || is_all_masked))
+  if (is_single && (is_whole || is_all_masked) && weight <= 1 + kPublishedError)
     return LikelihoodKind::kExact;
   return is_whole ? LikelihoodKind::kBound : LikelihoodKind::kClipped;
 }
@@ -164,6 +178,8 @@ std::string pairing_key(const EstimatorOptions& options) {
     key["rows"] = resolved.rows;
     key["schedule"] = resolved.schedule;
   }
+  if (resolved.name == "llada")
+    key["strata"] = resolved.strata;
   return sha256_hex(canonical_json(key));
 }
 

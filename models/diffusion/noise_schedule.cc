@@ -32,6 +32,28 @@ NoiseLevel cosine_level(double t) {
   return {p, (1 - kEpsilon) * std::sin(angle) * std::numbers::pi / 2 / (p + kEpsilon)};
 }
 
+// An antiderivative of w(t) p(t): the weights are p' / p, whose product with p is p', but where p
+// is clamped (the product is that of the power all the same) and for cosine, p' p / (p + eps).
+double weight_up_to(NoiseSchedule schedule, double t) {
+  switch (schedule) {
+    case NoiseSchedule::kLinear:
+      break;
+    case NoiseSchedule::kSquare:
+      return t * t;
+    case NoiseSchedule::kSquareRoot:
+      return std::sqrt(t);
+    case NoiseSchedule::kLog:
+      return std::log1p(t) / std::numbers::ln2;
+    case NoiseSchedule::kCosine: {
+      const double p = cosine_level(t).mask_probability;
+      return p - kEpsilon * std::log(p + kEpsilon);
+    }
+    case NoiseSchedule::kMdlm:
+      return (1 - kEpsilon) * t;
+  }
+  return t;
+}
+
 }  // namespace
 
 NoiseLevel noise_level(NoiseSchedule schedule, double t) {
@@ -50,6 +72,13 @@ NoiseLevel noise_level(NoiseSchedule schedule, double t) {
       return {(1 - kEpsilon) * t, 1 / t};
   }
   return {t, 1 / t};
+}
+
+double mean_token_weight(NoiseSchedule schedule, double t_min, double t_max) {
+  if (t_max > t_min)
+    return (weight_up_to(schedule, t_max) - weight_up_to(schedule, t_min)) / (t_max - t_min);
+  const NoiseLevel level = noise_level(schedule, t_min);
+  return level.weight * level.mask_probability;
 }
 
 NoiseSchedule parse_noise_schedule(std::string_view name) {

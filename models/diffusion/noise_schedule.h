@@ -1,6 +1,7 @@
 // How masking grows with time: mask probability p(t) and loss weight w(t) for t in [0, 1]. The
-// expectation of the loss does not depend on the schedule, the variance of its estimate does
-// (arXiv:2503.09573, section 4.3).
+// expectation of the loss over all masking rates does not depend on the schedule, the variance of
+// its estimate does (arXiv:2503.09573, section 4.3). On an interval of t it does depend on it: the
+// rates below p(t_min) are left out, and some weights are not p' / p.
 #pragma once
 
 #include <string>
@@ -27,6 +28,11 @@ struct NoiseLevel {
 // weight has the opposite sign there. Source: bd3lms noise_schedule.py, diffusion.py
 // (mdlm_loss_scale).
 NoiseLevel noise_level(NoiseSchedule schedule, double t);
+
+// Mean over t in [t_min, t_max] of w(t) p(t): the expected total weight of a token's terms, 1 where
+// nothing is left out. On [1e-3, 1]: linear 1, square 1.001, log 0.9996, mdlm 0.999, cosine 0.994,
+// square_root 0.969.
+double mean_token_weight(NoiseSchedule schedule, double t_min, double t_max);
 
 // "linear", "square", "square_root", "log", "cosine", "mdlm". Throws ConfigError for another name.
 NoiseSchedule parse_noise_schedule(std::string_view name);

@@ -63,7 +63,9 @@ class LladaEstimator final : public GroupedEstimator {
     const std::int64_t n = block.maskable();
     const double u = stream(shape, group, 0).of_block(block.block);
     const std::int64_t k = 1 + static_cast<std::int64_t>(u * static_cast<double>(n));
-    const auto counts = llada_mask_counts(k, n, group_size());
+    const auto counts = llada_mask_counts(
+        k, n, group_size(),
+        options_.strata == "published" ? HalfRounding::kToEven : HalfRounding::kUp);
     for (std::int64_t j = 0; j < group_size(); ++j) {
       const std::int64_t count = counts[static_cast<std::size_t>(j)];
       MaskQuery query;
@@ -80,6 +82,10 @@ class LladaEstimator final : public GroupedEstimator {
 class DreamEstimator final : public GroupedEstimator {
  public:
   using GroupedEstimator::GroupedEstimator;
+
+  std::int64_t scored_tokens(const SequenceShape& shape) const override {
+    return shape.blocks() * std::max<std::int64_t>(0, shape.block_size - 2);
+  }
 
  protected:
   void plan_block(const SequenceShape& shape, const BlockShape& block, std::int64_t group,
@@ -99,12 +105,14 @@ class DreamEstimator final : public GroupedEstimator {
 
 }  // namespace
 
-std::vector<std::int64_t> llada_mask_counts(std::int64_t k, std::int64_t n, std::int64_t draws) {
+std::vector<std::int64_t> llada_mask_counts(std::int64_t k, std::int64_t n, std::int64_t draws,
+                                            HalfRounding halves) {
   std::vector<std::int64_t> counts;
   const double apart = static_cast<double>(n) / static_cast<double>(draws);
   for (std::int64_t j = 0; j < draws; ++j) {
     const double at = static_cast<double>(k) + static_cast<double>(j) * apart;
-    counts.push_back((static_cast<std::int64_t>(std::nearbyint(at)) - 1) % n + 1);
+    const double rounded = halves == HalfRounding::kUp ? std::floor(at + 0.5) : std::nearbyint(at);
+    counts.push_back((static_cast<std::int64_t>(rounded) - 1) % n + 1);
   }
   return counts;
 }

@@ -42,8 +42,10 @@ class ReferenceEstimator : public Estimator {
     const BlockShape block{cell.block, cell.block == 0 && !shape.is_first_scored ? 1 : 0,
                            shape.block_size};
     WeightedQuery query;
+    // A network with that noise knows its levels by t; all others by the share of hidden tokens.
+    const double told = schedule_ == NoiseSchedule::kMdlm ? t : level.mask_probability;
     query.query = {shape.sequence, cell.block, coin_mask(stream, block, level.mask_probability),
-                   level.mask_probability};
+                   told};
     const std::int64_t group_size = options_.draws / options_.replicates;
     query.weight = weight_of(level) / static_cast<double>(group_size);
     query.replicate = cell.draw / group_size;

@@ -164,6 +164,29 @@ TEST_F(Diffusion, StopsAtTheSameDocumentAtAnyBatch) {
   for (const double width : widths) EXPECT_LE(width, 0.0502);
 }
 
+// Chunks of a document say little more than the document: the rule counts clusters, as the stored
+// interval does. Two long documents never meet a target, and many meet it at the end of one.
+TEST_F(Diffusion, ATargetIsMetByClustersOfChunks) {
+  const auto ask = [&](const std::string& shape) {
+    const ProcessResult result =
+        run({"--model", "exact:markov?v=8&seed=1", "--task", "draws:markov?v=8&seed=1&" + shape,
+             "--packing", "packed", "--length", "16", "--target-ci", "5%"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result.err;
+  };
+  const std::string few = ask("documents=2&length=2000");
+  EXPECT_NE(few.find("all 250 documents did not meet the target"), std::string::npos) << few;
+  const std::string many = ask("documents=400&length=64");
+  EXPECT_NE(many.find("the target was met after"), std::string::npos) << many;
+  const std::string last = " where run_id=(select max(run_id) from run)";
+  const auto clusters = numbers("select n_clusters from metric" + last + " and metric='nll'").at(0);
+  EXPECT_GE(clusters, 50);
+  EXPECT_EQ(numbers("select count(*) from sample" + last).at(0), 4 * clusters);
+  EXPECT_LE(
+      numbers("select (ci_hi-ci_lo)/2/value from metric" + last + " and metric='perplexity'").at(0),
+      0.0502);
+}
+
 TEST_F(Diffusion, ScheduleFindsTheIntervalAndCostTheGain) {
   const Words base{"--model",      "exact:markov?v=8&seed=1",
                    "--task",       "draws:markov?v=8&seed=1&documents=32&length=64",

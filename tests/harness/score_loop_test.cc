@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include "harness/base/error.h"
+#include "models/exact/exact_denoiser.h"
 #include "models/exact/exact_world.h"
 
 namespace dlm {
@@ -96,6 +98,30 @@ TEST(ScoreUnits, DoneUnitsAreLeftOutAndTheRestIsUnchanged) {
     EXPECT_EQ(row.nll, all.at(id).nll) << "to the bit";
     EXPECT_EQ(row.counts.positions, all.at(id).counts.positions);
   }
+}
+
+// 2^n - 1 masks are counted for no block that has too many: the plan refuses it.
+TEST(CheckBlockWindows, RefusesBlocksOfTooManyMasks) {
+  const auto denoiser = make_exact_denoiser("exact:markov?v=4");
+  const auto check = [&](std::int64_t length, const char* first_token) -> std::string {
+    ScoringUnit unit;
+    unit.id = "d";
+    const std::int64_t first = std::string(first_token) == "clean" ? 1 : 0;
+    unit.windows.push_back({denoiser->world().draw(1, 0, length), first});
+    EstimatorOptions options;
+    options.name = "enumerate";
+    options.first_token = first_token;
+    try {
+      check_block_windows({&unit, 1}, options, *denoiser);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return std::to_string(make_diffusion_scorer(*denoiser, options)->passes(unit.windows[0]));
+  };
+  EXPECT_EQ(check(12, "scored"), "4095");
+  EXPECT_EQ(check(13, "clean"), "4095");
+  EXPECT_NE(check(13, "scored").find("blocks of at most 12 tokens"), std::string::npos);
+  EXPECT_NE(check(64, "scored").find("64 tokens have 2^64 - 1 masks"), std::string::npos);
 }
 
 }  // namespace

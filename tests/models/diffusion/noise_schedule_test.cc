@@ -57,6 +57,24 @@ TEST(NoiseSchedule, LeavesTheExpectedLossAlone) {
   }
 }
 
+// Against the midpoint rule on 200,000 cells of [1e-3, 1].
+TEST(NoiseSchedule, MeanTokenWeightIsThatOfItsLevels) {
+  constexpr int kCells = 200'000;
+  for (const std::string& name : noise_schedule_names()) {
+    const NoiseSchedule schedule = parse_noise_schedule(name);
+    double mean = 0;
+    for (int i = 0; i < kCells; ++i) {
+      const NoiseLevel level = noise_level(schedule, 1e-3 + 0.999 * (i + 0.5) / kCells);
+      mean += level.weight * level.mask_probability / kCells;
+    }
+    EXPECT_NEAR(mean_token_weight(schedule, 1e-3, 1), mean, 1e-6) << name;
+  }
+  EXPECT_NEAR(mean_token_weight(NoiseSchedule::kSquareRoot, 1e-3, 1), 0.9693, 1e-4);
+  EXPECT_NEAR(mean_token_weight(NoiseSchedule::kCosine, 1e-3, 1), 0.9938, 1e-4);
+  EXPECT_DOUBLE_EQ(mean_token_weight(NoiseSchedule::kMdlm, 1e-3, 1), 0.999);
+  EXPECT_DOUBLE_EQ(mean_token_weight(NoiseSchedule::kLinear, 1, 1), 1);
+}
+
 TEST(NoiseSchedule, NamesTheKnownOnes) {
   try {
     parse_noise_schedule("cosin");

@@ -78,6 +78,18 @@ TEST_F(DitErrors, OtherBlockSizesNeedTheFlag) {
   EXPECT_EQ(any->encode(text, 8)->block_size(), 8);
 }
 
+// Its weights have no keys of clean context, whatever size is allowed.
+TEST_F(DitErrors, WithoutCleanContextASequenceIsOneBlock) {
+  change_config({{"cross_attn", false}, {"block_size", 48}});
+  const Texts text = {std::vector<std::int64_t>(8, 1)};
+  for (const bool any_size : {false, true}) {
+    const auto model = load({.any_block_size = any_size});
+    EXPECT_EQ(model->encode(text, 8)->block_size(), 8);
+    expect_error<ConfigError>([&] { model->encode(text, 4); },
+                              "block_size = '4': 8, the sequence's length");
+  }
+}
+
 TEST_F(DitErrors, Queries) {
   const auto model = load();
   const auto context = model->encode(Texts{{1, 2, 3, 4, 5, 6, 7, 8}}, 4);
