@@ -202,7 +202,7 @@ TEST(DrawToken, RefusesALawWithoutMass) {
 TEST(TokenFilter, NucleusIsThatOfAFullSort) {
   std::uint64_t example = 0;
   for (std::size_t V : {1U, 2U, 63U, 64U, 65U, 200U, 1000U, 5000U}) {
-    for (double p : {0.01, 0.3, 0.9, 0.99, 0.9999, 1 - 0x1.0p-53}) {
+    for (double p : {0.01, 0.3, 0.9, 0.99, 0.9999, 1 - 1e-12}) {
       for (NucleusRule rule : {NucleusRule::kKeep, NucleusRule::kDrop}) {
         const RandomStream stream(3, Purpose::kTest, ++example);
         Law law(V);
