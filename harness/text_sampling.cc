@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -114,7 +116,8 @@ SampledText sampled(const BlockSample& out) {
   return text;
 }
 
-// Texts of one length, which no token ends: that of the longest prompt and what it asks for.
+// Texts that no token ends, each of its prompt's length and what it asks for. The network sees a
+// text whole, so those of one length go together.
 std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel& loaded,
                                           std::span<const Prompt> prompts,
                                           const TextEnding& ending) {
@@ -127,10 +130,18 @@ std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel
   options.nucleus_rule = parse_nucleus_rule(spec.sampler.nucleus_rule);
   options.batch_size = spec.batch_size;
   options.seed = spec.seed;
-  std::size_t longest = 0;
-  for (const Prompt& prompt : prompts) longest = std::max(longest, prompt.ids.size());
-  options.length = static_cast<std::int64_t>(longest) + ending.max_new_tokens;
-  return sample_analytic(*model, prompts, options);
+  // The longest first, so that what does not fit into memory fails at once.
+  std::map<std::size_t, std::vector<std::size_t>, std::greater<>> places;
+  for (std::size_t i = 0; i < prompts.size(); ++i) places[prompts[i].ids.size()].push_back(i);
+  std::vector<BlockSample> texts(prompts.size());
+  for (const auto& [length, alike] : places) {
+    options.length = static_cast<std::int64_t>(length) + ending.max_new_tokens;
+    std::vector<Prompt> part;
+    for (const std::size_t i : alike) part.push_back(prompts[i]);
+    std::vector<BlockSample> written = sample_analytic(*model, part, options);
+    for (std::size_t k = 0; k < alike.size(); ++k) texts[alike[k]] = std::move(written[k]);
+  }
+  return texts;
 }
 
 std::vector<SampledText> autoregressive_texts(const RunSpec& spec, const LoadedModel& loaded,

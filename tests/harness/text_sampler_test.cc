@@ -12,6 +12,7 @@
 #include "harness/whole_text_settings.h"
 #include "models/runtime.h"
 #include "tests/models/canvas/random_canvas.h"
+#include "tests/models/dit/random_dit.h"
 #include "tests/support/data.h"
 #include "tests/support/tiny_model.h"
 
@@ -51,8 +52,61 @@ class TextSamplerTest : public ::testing::Test {
     return count;
   }
 
+  // A text is the same whatever is written beside it: alone, behind a longer prompt, in batches.
+  static void expect_no_company(RunSpec spec, const LoadedModel& model) {
+    SCOPED_TRACE(spec.sampler.name);
+    const std::vector<Prompt> all = {{{3, 1}, 0, 0}, {{2, 7, 1, 8, 2, 8}, 1, 0}, {{5}, 2, 0}};
+    const TextEnding ending{8, {}};
+    std::vector<SampledText> alone;
+    for (const Prompt& prompt : all) {
+      alone.push_back(sample_texts(spec, model, {&prompt, 1}, ending).front());
+      EXPECT_EQ(alone.back().fresh.size(), 8U);
+    }
+    for (const std::int64_t batch : {1, 2, 3}) {
+      spec.batch_size = batch;
+      const auto together = sample_texts(spec, model, all, ending);
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        EXPECT_EQ(together[i].fresh, alone[i].fresh) << batch << " " << i;
+        EXPECT_EQ(together[i].all.size(), all[i].ids.size() + 8) << batch << " " << i;
+        EXPECT_EQ(together[i].nfe, alone[i].nfe) << batch << " " << i;
+      }
+    }
+  }
+
   TemporaryFolder folder_;
 };
+
+TEST_F(TextSamplerTest, TextsOfEverySamplerDoNotDependOnTheirCompany) {
+  const LoadedModel whole = dream();
+  write_random_dit(folder_.file("blocks"), {.length = 32});
+  const LoadedModel blocks = load_model(folder_.file("blocks"), {});
+  for (const std::string& name : reveal_policy_names()) {
+    RunSpec spec = spec_of(name);
+    const bool by_time = name == "origin" || name.starts_with("ancestral");
+    spec.sampler.steps = by_time ? 5 : 0;
+    expect_no_company(spec, whole);
+    expect_no_company(spec, blocks);
+  }
+  write_random_dit(folder_.file("scores"), {.length = 32,
+                                            .block_size = 32,
+                                            .cross_attention = false,
+                                            .time_conditioning = true,
+                                            .variance_search = false});
+  RunSpec spec = spec_of("analytic");
+  spec.sampler.steps = 6;
+  expect_no_company(spec, load_model(folder_.file("scores"), {}));
+  write_random_dit(folder_.file("masked"),
+                   {.model_type = "mdlm", .length = 16, .cross_attention = false});
+  expect_no_company(spec_of("semi_autoregressive"), load_model(folder_.file("masked"), {}));
+  write_tiny_model(folder_.file("left_to_right"));
+  expect_no_company(spec_of("autoregressive"), load_model(folder_.file("left_to_right"), {}));
+  const LoadedModel bytes = dream(257);
+  for (const char* name : {"rerank", "verified"}) {
+    spec = spec_of(name);
+    spec.sampler.verifier = folder_.file("left_to_right");
+    expect_no_company(spec, bytes);
+  }
+}
 
 TEST_F(TextSamplerTest, SuppressedEndsAreBannedOrRevealedLast) {
   write_random_llada(folder_.file("llada"));
