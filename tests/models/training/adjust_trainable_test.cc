@@ -17,6 +17,8 @@
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/gzip.h"
+#include "harness/base/json.h"
 #include "harness/base/random.h"
 #include "models/adjust_layer.h"
 #include "models/checkpoint/checkpoint.h"
@@ -235,7 +237,7 @@ TEST_P(AdjustTrainableTest, TrainsTheLayerThatSamplersRun) {
       parse_adjust_config(json, hidden_model_of(*base_).network_shape(), "config");
   config.block.qkv_bias = BiasKind::kPresent;
   AdjustParameters parameters(config, 1);
-  parameters.load(path);
+  parameters.load(path, hidden_model_of(*base_).network_shape());
   const RotaryAngles angles =
       rotary_angles(spec_.length, config.block.shape.head_dim, spec_.rope_theta);
   AdjustUnroll unroll = {config, frozen, angles, 1, states, {}};
@@ -402,6 +404,25 @@ TEST_P(AdjustTrainableTest, WindowsAreAFunctionOfTheExample) {
   EXPECT_NEAR(together.sum, sum, 1e-4 * sum);
   batch.first_example = 44;
   EXPECT_NE(network->evaluate(batch).sum, together.sum);
+}
+
+// Tensors of one shape are other layers under another config.
+TEST_P(AdjustTrainableTest, BeginsFromALayerOfItsOwnKindOnly) {
+  const std::string path = folder_.file("layer");
+  save(*make_adjust_trainable(*base_, spec_), path);
+  spec_.initial_weights = path;
+  EXPECT_NO_THROW(make_adjust_trainable(*base_, spec_));
+  AdjustTrainingSpec other = spec_;
+  other.heads = 1;
+  EXPECT_THROW(make_adjust_trainable(*base_, other), ConfigError);
+  other = spec_;
+  other.rope_theta = 1e6;
+  EXPECT_THROW(make_adjust_trainable(*base_, other), ConfigError);
+  const std::string file = path + "/config.json";
+  Json config = parse_json(read_text_file(file), file);
+  config["rms_norm_eps"] = 1e-3;
+  write_file_atomically(file, canonical_json(config));
+  EXPECT_THROW(make_adjust_trainable(*base_, spec_), ConfigError);
 }
 
 TEST_P(AdjustTrainableTest, RefusesSettingsThatDoNotFit) {
