@@ -238,12 +238,12 @@ RowReveal SamplingWorkload::reveal_of(const Prompt& prompt, const SampledText& t
 
 WrittenRows SamplingWorkload::rows_of(const Chunk& chunk) {
   const std::vector<Prompt> prompts = prompts_of(chunk);
-  const PassCounts before = pass_counts(model_);
+  const PassCounts before = sampler_.counts();
   const auto start = Clock::now();
   const std::vector<SampledText> texts = sampler_.sample(prompts, task_->ending());
   synchronise(spec_.device);
   const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-  const PassCounts counts = pass_counts(model_) - before;
+  const PassCounts counts = sampler_.counts() - before;
   std::int64_t passes = 0;
   for (const SampledText& text : texts) passes += text.nfe + 1;
   PassCost cost(counts, wall.count(), passes);

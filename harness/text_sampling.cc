@@ -9,7 +9,9 @@
 
 #include "harness/base/error.h"
 #include "harness/whole_text_settings.h"
+#include "harness/wrapped_denoiser.h"
 #include "models/analytic_sampler.h"
+#include "models/dit.h"
 #include "models/sampling/block_sampler.h"
 #include "models/sampling/sliding_window.h"
 #include "tasks/extractor.h"
@@ -121,10 +123,11 @@ SampledText sampled(const BlockSample& out) {
 std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel& loaded,
                                           std::span<const Prompt> prompts,
                                           const TextEnding& ending) {
-  const auto* model = dynamic_cast<const DitModel*>(loaded.denoiser.get());
+  const auto* model = dynamic_cast<const DitModel*>(&innermost(*loaded.denoiser));
   if (model == nullptr)
     throw ConfigError("sampler", spec.sampler.name, "another: the model gives no scores");
   AnalyticOptions options;
+  options.noise = model->config().noise;
   options.steps = spec.sampler.steps > 0 ? spec.sampler.steps : options.steps;
   options.nucleus_p = spec.sampler.nucleus_p;
   options.nucleus_rule = parse_nucleus_rule(spec.sampler.nucleus_rule);
@@ -138,7 +141,7 @@ std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel
     options.length = static_cast<std::int64_t>(length) + ending.max_new_tokens;
     std::vector<Prompt> part;
     for (const std::size_t i : alike) part.push_back(prompts[i]);
-    std::vector<BlockSample> written = sample_analytic(*model, part, options);
+    std::vector<BlockSample> written = sample_analytic(*loaded.denoiser, part, options);
     for (std::size_t k = 0; k < alike.size(); ++k) texts[alike[k]] = std::move(written[k]);
   }
   return texts;
@@ -327,13 +330,17 @@ std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& lo
   return TextSampler(spec, loaded).sample(prompts, ending);
 }
 
-PassCounts pass_counts(const LoadedModel& loaded) {
+PassCounts TextSampler::counts() const {
   PassCounts counts;
-  if (loaded.model != nullptr)
-    counts += loaded.model->counts();
-  if (loaded.denoiser != nullptr)
-    counts += loaded.denoiser->counts();
-  return counts;
+  if (loaded_.model != nullptr)
+    counts += loaded_.model->counts();
+  if (loaded_.denoiser != nullptr)
+    counts += loaded_.denoiser->counts();
+  if (helpers_ == nullptr || helpers_->verifier == nullptr)
+    return counts;
+  PassCounts verifier = helpers_->verifier->counts();
+  verifier.passes = 0;
+  return counts += verifier;
 }
 
 }  // namespace dlm

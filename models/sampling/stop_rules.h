@@ -24,9 +24,8 @@ class TextStop {
 
 struct StopRules {
   std::vector<std::int64_t> stop_ids = {};  // the text ends with the first of these that is written
-  // The text ends where the unigram entropy of its last 256 tokens, none of them the prompt's,
-  // falls below this many nats, and those tokens are dropped; 0 = off. Source: bd3lms diffusion.py
-  // _check_stop_conds (4.0), whose prompts are one token.
+  // The text ends where its last 256 tokens, all behind the prompt, have a unigram entropy below
+  // this many nats, and drops them; 0 = off. Source: bd3lms diffusion.py _check_stop_conds (4.0).
   double entropy_floor = 0;
   const TextStop* text = nullptr;  // asked last; all that is written so far stays
 };

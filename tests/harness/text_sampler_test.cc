@@ -32,6 +32,15 @@ class TextSamplerTest : public ::testing::Test {
     return load_model(folder_.file("dream"), {});
   }
 
+  LoadedModel scores() {
+    write_random_dit(folder_.file("scores"), {.length = 32,
+                                              .block_size = 32,
+                                              .cross_attention = false,
+                                              .time_conditioning = true,
+                                              .variance_search = false});
+    return load_model(folder_.file("scores"), {});
+  }
+
   static RunSpec spec_of(const std::string& sampler) {
     RunSpec spec;
     spec.sampler.name = sampler;
@@ -87,14 +96,9 @@ TEST_F(TextSamplerTest, TextsOfEverySamplerDoNotDependOnTheirCompany) {
     expect_no_company(spec, whole);
     expect_no_company(spec, blocks);
   }
-  write_random_dit(folder_.file("scores"), {.length = 32,
-                                            .block_size = 32,
-                                            .cross_attention = false,
-                                            .time_conditioning = true,
-                                            .variance_search = false});
   RunSpec spec = spec_of("analytic");
   spec.sampler.steps = 6;
-  expect_no_company(spec, load_model(folder_.file("scores"), {}));
+  expect_no_company(spec, scores());
   write_random_dit(folder_.file("masked"),
                    {.model_type = "mdlm", .length = 16, .cross_attention = false});
   expect_no_company(spec_of("semi_autoregressive"), load_model(folder_.file("masked"), {}));
@@ -200,6 +204,24 @@ TEST_F(TextSamplerTest, AnAdjustLayerServesEveryBatch) {
     EXPECT_EQ(whole[i].refreshes, 6);
     EXPECT_EQ(sampler.sample(std::span(all).subspan(i, 1), {8, {}}).front().fresh, whole[i].fresh);
   }
+}
+
+// The judge reads the prompt and the block once for each fill, but for the last token, which it
+// only scores.
+TEST_F(TextSamplerTest, CountsTheVerifierBesideTheModel) {
+  const LoadedModel model = dream(257);
+  write_tiny_model(folder_.file("judge"));
+  RunSpec spec = spec_of("rerank");
+  spec.sampler.verifier = folder_.file("judge");
+  TextSampler sampler(spec, model);
+  const PassCounts base = model.denoiser->counts(), whole = sampler.counts();
+  std::int64_t nfe = 0;
+  for (const SampledText& text : sampler.sample(prompts(3), {8, {}})) nfe += text.nfe;
+  const PassCounts own = model.denoiser->counts() - base, all = sampler.counts() - whole;
+  EXPECT_EQ(nfe, 3 * 8);
+  EXPECT_EQ(all.passes, own.passes);
+  EXPECT_EQ(all.positions - own.positions, nfe * 2 * (3 + 8 - 1));
+  EXPECT_GT(all.flops, 1.5 * own.flops);
 }
 
 TEST_F(TextSamplerTest, RefusesHelpersThatNobodyAsks) {
