@@ -1,6 +1,8 @@
 // From a run's settings to texts: the end of a text held back, helpers loaded once.
 #include <algorithm>
 #include <filesystem>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "harness/model_loading.h"
 #include "harness/text_sampling.h"
 #include "harness/whole_text_settings.h"
+#include "models/exact/tabular.h"
 #include "models/runtime.h"
 #include "tests/models/canvas/random_canvas.h"
 #include "tests/models/dit/random_dit.h"
@@ -222,6 +225,51 @@ TEST_F(TextSamplerTest, CountsTheVerifierBesideTheModel) {
   EXPECT_EQ(all.passes, own.passes);
   EXPECT_EQ(all.positions - own.positions, nfe * 2 * (3 + 8 - 1));
   EXPECT_GT(all.flops, 1.5 * own.flops);
+}
+
+TEST_F(TextSamplerTest, AnalyticRefusesWhatItDoesNotRead) {
+  const LoadedModel model = scores();
+  EXPECT_NO_THROW(TextSampler(spec_of("analytic"), model));
+  const std::vector<void (*)(RunSpec&)> changes = {
+      [](RunSpec& spec) { spec.block_size = 4; },
+      [](RunSpec& spec) { spec.sampler.tokens_per_step = 2; },
+      [](RunSpec& spec) { spec.sampler.threshold = 0.8; },
+      [](RunSpec& spec) { spec.sampler.temperature = 0; },
+      [](RunSpec& spec) { spec.sampler.top_k = 1; },
+      [](RunSpec& spec) { spec.sampler.filter_order = "nucleus_first"; },
+      [](RunSpec& spec) { spec.sampler.entropy_floor = 3; },
+      [](RunSpec& spec) { spec.sampler.entropy_restarts = 3; },
+      [](RunSpec& spec) { spec.sampler.past_context = "slide"; },
+      [](RunSpec& spec) { spec.sampler.published = "dream"; },
+      [](RunSpec& spec) { spec.sampler.guidance = 2; },
+      [](RunSpec& spec) { spec.sampler.stop_at = "eos"; },
+      [](RunSpec& spec) { spec.sampler.suppress_eos = "last"; },
+      [](RunSpec& spec) { spec.sampler.stale_keys = "dual"; }};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    RunSpec spec = spec_of("analytic");
+    changes[i](spec);
+    EXPECT_THROW(TextSampler(spec, model), ConfigError) << i;
+  }
+}
+
+// p = .5, .25, .125, .125: of 0.6 the nucleus of all is two tokens, that of the top two one.
+TEST_F(TextSamplerTest, TokenByTokenTheFiltersHaveTheirOrder) {
+  LoadedModel world;
+  world.model = std::make_unique<TabularWorld>(4, 1, std::vector<double>{0.5, 0.25, 0.125, 0.125});
+  RunSpec spec = spec_of("autoregressive");
+  spec.sampler.top_k = 2;
+  spec.sampler.nucleus_p = 0.6;
+  std::vector<Prompt> all;
+  for (std::uint64_t i = 0; i < 60; ++i) all.push_back({{}, i, 0});
+  const auto seen = [&](const char* order) {
+    spec.sampler.filter_order = order;
+    std::set<std::int64_t> tokens;
+    for (const SampledText& text : sample_texts(spec, world, all, {1, {}}))
+      tokens.insert(text.fresh.begin(), text.fresh.end());
+    return tokens;
+  };
+  EXPECT_EQ(seen("top_k_first"), (std::set<std::int64_t>{0}));
+  EXPECT_EQ(seen("nucleus_first"), (std::set<std::int64_t>{0, 1}));
 }
 
 TEST_F(TextSamplerTest, RefusesHelpersThatNobodyAsks) {
