@@ -66,6 +66,16 @@ std::vector<Chunk> make_chunks(const SampleTask& task, const RunSpec& spec) {
   return chunks;
 }
 
+// A block in one step; of the run's own settings those that decide which passes the model can make.
+SamplerSpec warm_up_sampler(const SamplerSpec& sampler, std::int64_t block_size) {
+  SamplerSpec warm;
+  warm.name = "random";
+  warm.tokens_per_step = block_size;
+  warm.cache = sampler.cache;
+  warm.past_context = sampler.past_context;
+  return warm;
+}
+
 using RowName = std::pair<std::string, std::int64_t>;  // document and sample
 
 // What became of a chunk: a row each, and the order in which its text was revealed.
@@ -154,11 +164,12 @@ void SamplingWorkload::warm_up(const Chunk& chunk) const {
   } else if (spec.sampler.name == "analytic") {
     spec.sampler.steps = 1;
   } else {
-    const std::int64_t size =
-        spec.block_size > 0 ? spec.block_size : model_.denoiser->trained_block_size();
-    spec.sampler = SamplerSpec();
-    spec.sampler.name = "random";
-    spec.sampler.tokens_per_step = size;
+    // Of a model that sees the whole text, what is new is one block.
+    const BlockDenoiser& denoiser = *model_.denoiser;
+    const std::int64_t whole =
+        denoiser.sees_whole_text() ? ending.max_new_tokens : denoiser.trained_block_size();
+    const std::int64_t size = spec.block_size > 0 ? spec.block_size : whole;
+    spec.sampler = warm_up_sampler(spec.sampler, size);
     ending.max_new_tokens = std::min(ending.max_new_tokens, size);
   }
   spec.sampler.entropy_restarts = 0;
@@ -233,12 +244,12 @@ RowReveal SamplingWorkload::reveal_of(const Prompt& prompt, const SampledText& t
 
 WrittenRows SamplingWorkload::rows_of(const Chunk& chunk) {
   const std::vector<Prompt> prompts = prompts_of(chunk);
-  const PassCounts before = pass_counts(model_);
+  const PassCounts before = sampler_.counts();
   const auto start = Clock::now();
   const std::vector<SampledText> texts = sampler_.sample(prompts, task_->ending());
   synchronise(spec_.device);
   const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
-  const PassCounts counts = pass_counts(model_) - before;
+  const PassCounts counts = sampler_.counts() - before;
   std::int64_t passes = 0;
   for (const SampledText& text : texts) passes += text.nfe + 1;
   PassCost cost(counts, wall.count(), passes);

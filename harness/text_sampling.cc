@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 
 #include "harness/base/error.h"
 #include "harness/whole_text_settings.h"
+#include "harness/wrapped_denoiser.h"
 #include "models/analytic_sampler.h"
+#include "models/dit.h"
 #include "models/sampling/block_sampler.h"
 #include "models/sampling/sliding_window.h"
 #include "tasks/extractor.h"
@@ -39,6 +43,39 @@ void check_autoregressive(const RunSpec& spec) {
   if (spec.block_size > 1)
     throw ConfigError("block_size", std::to_string(spec.block_size),
                       "0 or 1: the text is written token by token; --sampler names another way");
+}
+
+// All positions at once, each by the chances that the scores give, in a text that no token ends:
+// what else is asked for would be ignored.
+void check_analytic(const RunSpec& spec) {
+  const SamplerSpec& asked = spec.sampler;
+  refuse_sampler_helpers(asked, "this sampler");
+  const auto check = [](const char* field, const auto& value, const auto& needed) {
+    if (value != needed)
+      throw ConfigError(field, fmt::format("{}", value),
+                        fmt::format("{}: the sampler analytic does not read it", needed));
+  };
+  const SamplerSpec unset;
+  check("block_size", spec.block_size, std::int64_t{0});
+  check("tokens_per_step", asked.tokens_per_step, unset.tokens_per_step);
+  check("threshold", asked.threshold, unset.threshold);
+  check("temperature", asked.temperature, unset.temperature);
+  check("top_k", asked.top_k, unset.top_k);
+  check("filter_order", asked.filter_order, unset.filter_order);
+  check("entropy_floor", asked.entropy_floor, unset.entropy_floor);
+  check("entropy_restarts", asked.entropy_restarts, unset.entropy_restarts);
+  check("past_context", asked.past_context, unset.past_context);
+  check("published", asked.published, unset.published);
+  check("reveal_schedule", asked.reveal_schedule, unset.reveal_schedule);
+  check("position_temperature", asked.position_temperature, unset.position_temperature);
+  check("eps", asked.eps, unset.eps);
+  check("factor", asked.factor, unset.factor);
+  check("guidance", asked.guidance, unset.guidance);
+  check("suppress_eos", asked.suppress_eos, unset.suppress_eos);
+  check("stale_keys", asked.stale_keys, unset.stale_keys);
+  if (asked.stop_at == "eos")
+    throw ConfigError("stop_at", asked.stop_at,
+                      "auto or length: the sampler analytic fills a text of known length");
 }
 
 // Whether the new tokens spell a stop string.
@@ -114,23 +151,33 @@ SampledText sampled(const BlockSample& out) {
   return text;
 }
 
-// Texts of one length, which no token ends: that of the longest prompt and what it asks for.
+// Texts that no token ends, each of its prompt's length and what it asks for. The network sees a
+// text whole, so those of one length go together.
 std::vector<BlockSample> analytic_samples(const RunSpec& spec, const LoadedModel& loaded,
                                           std::span<const Prompt> prompts,
                                           const TextEnding& ending) {
-  const auto* model = dynamic_cast<const DitModel*>(loaded.denoiser.get());
+  const auto* model = dynamic_cast<const DitModel*>(&innermost(*loaded.denoiser));
   if (model == nullptr)
     throw ConfigError("sampler", spec.sampler.name, "another: the model gives no scores");
   AnalyticOptions options;
+  options.noise = model->config().noise;
   options.steps = spec.sampler.steps > 0 ? spec.sampler.steps : options.steps;
   options.nucleus_p = spec.sampler.nucleus_p;
   options.nucleus_rule = parse_nucleus_rule(spec.sampler.nucleus_rule);
   options.batch_size = spec.batch_size;
   options.seed = spec.seed;
-  std::size_t longest = 0;
-  for (const Prompt& prompt : prompts) longest = std::max(longest, prompt.ids.size());
-  options.length = static_cast<std::int64_t>(longest) + ending.max_new_tokens;
-  return sample_analytic(*model, prompts, options);
+  // The longest first, so that what does not fit into memory fails at once.
+  std::map<std::size_t, std::vector<std::size_t>, std::greater<>> places;
+  for (std::size_t i = 0; i < prompts.size(); ++i) places[prompts[i].ids.size()].push_back(i);
+  std::vector<BlockSample> texts(prompts.size());
+  for (const auto& [length, alike] : places) {
+    options.length = static_cast<std::int64_t>(length) + ending.max_new_tokens;
+    std::vector<Prompt> part;
+    for (const std::size_t i : alike) part.push_back(prompts[i]);
+    std::vector<BlockSample> written = sample_analytic(*loaded.denoiser, part, options);
+    for (std::size_t k = 0; k < alike.size(); ++k) texts[alike[k]] = std::move(written[k]);
+  }
+  return texts;
 }
 
 std::vector<SampledText> autoregressive_texts(const RunSpec& spec, const LoadedModel& loaded,
@@ -175,8 +222,10 @@ bool is_autoregressive(const RunSpec& spec, const LoadedModel& loaded) {
 }
 
 TokenFilter token_filter(const SamplerSpec& sampler) {
+  const bool nucleus_first = sampler.filter_order == "nucleus_first";
   return {sampler.temperature, sampler.top_k, sampler.nucleus_p,
-          parse_nucleus_rule(sampler.nucleus_rule)};
+          parse_nucleus_rule(sampler.nucleus_rule),
+          nucleus_first ? FilterOrder::kNucleusFirst : FilterOrder::kTopKFirst};
 }
 
 RevealOptions reveal_options(const SamplerSpec& sampler, const std::string& automatic) {
@@ -234,8 +283,12 @@ std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const s
 
 TextSampler::TextSampler(RunSpec spec, const LoadedModel& loaded)
     : spec_(std::move(spec)), loaded_(loaded) {
-  if (is_autoregressive(spec_, loaded_) || spec_.sampler.name == kAnalytic) {
+  if (is_autoregressive(spec_, loaded_)) {
     refuse_sampler_helpers(spec_.sampler, "this sampler");
+    return;
+  }
+  if (spec_.sampler.name == kAnalytic) {
+    check_analytic(spec_);
     return;
   }
   const TokenFilter filter = block_options(spec_, loaded_, {TextEnding()}).filter;
@@ -316,13 +369,17 @@ std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& lo
   return TextSampler(spec, loaded).sample(prompts, ending);
 }
 
-PassCounts pass_counts(const LoadedModel& loaded) {
+PassCounts TextSampler::counts() const {
   PassCounts counts;
-  if (loaded.model != nullptr)
-    counts += loaded.model->counts();
-  if (loaded.denoiser != nullptr)
-    counts += loaded.denoiser->counts();
-  return counts;
+  if (loaded_.model != nullptr)
+    counts += loaded_.model->counts();
+  if (loaded_.denoiser != nullptr)
+    counts += loaded_.denoiser->counts();
+  if (helpers_ == nullptr || helpers_->verifier == nullptr)
+    return counts;
+  PassCounts verifier = helpers_->verifier->counts();
+  verifier.passes = 0;
+  return counts += verifier;
 }
 
 }  // namespace dlm

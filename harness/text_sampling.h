@@ -81,6 +81,10 @@ class TextSampler {
   // Throws ConfigError for settings that sample would refuse whatever the prompts are.
   void check(const TextEnding& ending);
 
+  // All that has been counted so far on the model, in either of its forms, and on what the sampler
+  // asks beside it. Passes are the model's alone: a text's nfe are of them.
+  PassCounts counts() const;
+
  private:
   std::vector<SampledText> one_try(std::span<const Prompt> prompts, const TextEnding& ending);
 
@@ -92,8 +96,5 @@ class TextSampler {
 // The same for one call.
 std::vector<SampledText> sample_texts(const RunSpec& spec, const LoadedModel& loaded,
                                       std::span<const Prompt> prompts, const TextEnding& ending);
-
-// Everything counted on the model so far, in either of its forms.
-PassCounts pass_counts(const LoadedModel& loaded);
 
 }  // namespace dlm

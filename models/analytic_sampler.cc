@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kLastTime = 1e-5;
 
-void check_options(const AnalyticOptions& options, const DitModel& model) {
+void check_options(const AnalyticOptions& options, const BlockDenoiser& model) {
   if (model.loss() != DenoiserLoss::kScoreEntropy)
     throw ConfigError("sampler", "analytic", "another: the model gives no scores");
   if (options.steps < 1)
@@ -32,10 +32,11 @@ struct NoiseStep {
   bool last = false;
 };
 
-NoiseStep noise_step(const DitConfig& config, std::int64_t index, std::int64_t steps) {
+NoiseStep noise_step(const AnalyticOptions& options, std::int64_t index) {
+  const std::int64_t steps = options.steps;
   const double dt = (1 - kLastTime) / static_cast<double>(steps);
   const double t = 1 - static_cast<double>(index) * dt;
-  const auto sigma = [&](double time) { return noise_level(config.noise, time).sigma; };
+  const auto sigma = [&](double time) { return noise_level(options.noise, time).sigma; };
   if (index == steps)
     return {kLastTime, sigma(kLastTime), true};
   return {t, sigma(t) - sigma(std::max(kLastTime, t - dt)), false};
@@ -84,7 +85,7 @@ struct AnalyticRow {
 
 class AnalyticBatch {
  public:
-  AnalyticBatch(const DitModel& model, const AnalyticOptions& options,
+  AnalyticBatch(const BlockDenoiser& model, const AnalyticOptions& options,
                 std::span<const Prompt> prompts, std::span<BlockSample> results)
       : model_(model), options_(options), prompts_(prompts), results_(results) {
     const std::int64_t length = options.length > 0 ? options.length : model.info().max_length;
@@ -103,7 +104,7 @@ class AnalyticBatch {
 
   void run() {
     for (std::int64_t index = 0; index <= options_.steps; ++index)
-      pass(index, noise_step(model_.config(), index, options_.steps));
+      pass(index, noise_step(options_, index));
     for (std::size_t r = 0; r < rows_.size(); ++r) {
       results_[r].ids = std::move(rows_[r].ids);
       results_[r].revealed_in = std::move(rows_[r].revealed_in);
@@ -155,7 +156,7 @@ class AnalyticBatch {
     rows_[r].hidden = std::move(still);
   }
 
-  const DitModel& model_;
+  const BlockDenoiser& model_;
   const AnalyticOptions& options_;
   std::span<const Prompt> prompts_;
   std::span<BlockSample> results_;
@@ -165,7 +166,8 @@ class AnalyticBatch {
 
 }  // namespace
 
-std::vector<BlockSample> sample_analytic(const DitModel& model, std::span<const Prompt> prompts,
+std::vector<BlockSample> sample_analytic(const BlockDenoiser& model,
+                                         std::span<const Prompt> prompts,
                                          const AnalyticOptions& options) {
   check_options(options, model);
   const std::int64_t length = options.length > 0 ? options.length : model.info().max_length;

@@ -52,7 +52,7 @@ struct Timed {
   const RunSpec& spec;
   const LoadedModel& loaded;
   StepTimes times = {};
-  LoadedModel model = timed_model(loaded, times);
+  LoadedModel model = timed_model(loaded, times, [this] { return sampler.counts(); });
   TextSampler sampler{spec, model};
 };
 
@@ -79,7 +79,7 @@ SpeedRepeat one_repeat(Timed& timed, std::span<const Prompt> prompts, const Text
   repeat.accepted = accepted;
   repeat.canvas = -times.first_tokens;
   for (const SampledText& text : texts) repeat.canvas += text.canvas;
-  repeat.counts = pass_counts(timed.loaded) - times.first_counts;
+  repeat.counts = timed.sampler.counts() - times.first_counts;
   return repeat;
 }
 

@@ -5,16 +5,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "harness/wrapped_denoiser.h"
+
 namespace dlm {
 namespace {
 
 class Clock {
  public:
-  explicit Clock(StepTimes& times) : times_(times) {}
+  Clock(StepTimes& times, std::function<PassCounts()> counts)
+      : times_(times), counts_(std::move(counts)) {}
 
-  void begin(const PassCounts& counts) {
+  void begin() {
     if (times_.begins.size() == 1)
-      times_.first_counts = counts;
+      times_.first_counts = counts_();
     times_.begins.push_back(std::chrono::steady_clock::now());
   }
 
@@ -22,6 +25,7 @@ class Clock {
 
  private:
   StepTimes& times_;
+  std::function<PassCounts()> counts_;
 };
 
 class TimedDecoder final : public BlockDecoder {
@@ -40,7 +44,7 @@ class TimedDecoder final : public BlockDecoder {
   const HiddenSource* hidden_source() const override { return inner_->hidden_source(); }
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
-    clock_.begin(model_.counts());
+    clock_.begin();
     StepTimes& times = clock_.times();
     if (times.begins.size() <= 2) {
       const std::int64_t hidden = this->hidden(steps);
@@ -67,9 +71,12 @@ class TimedDecoder final : public BlockDecoder {
   Clock& clock_;
 };
 
-class TimedDenoiser final : public BlockDenoiser {
+class TimedDenoiser final : public WrappedDenoiser {
  public:
-  TimedDenoiser(const BlockDenoiser& inner, StepTimes& times) : inner_(inner), clock_(times) {}
+  TimedDenoiser(const BlockDenoiser& inner, Clock clock)
+      : inner_(inner), clock_(std::move(clock)) {}
+
+  const BlockDenoiser& inner() const override { return inner_; }
 
   const ModelInfo& info() const override { return inner_.info(); }
 
@@ -106,8 +113,8 @@ class TimedDenoiser final : public BlockDenoiser {
 
 class TimedAutoregressive final : public AutoregressiveModel {
  public:
-  TimedAutoregressive(const AutoregressiveModel& inner, StepTimes& times)
-      : inner_(inner), clock_(times) {}
+  TimedAutoregressive(const AutoregressiveModel& inner, Clock clock)
+      : inner_(inner), clock_(std::move(clock)) {}
 
   const ModelInfo& info() const override { return inner_.info(); }
 
@@ -133,7 +140,7 @@ class TimedAutoregressive final : public AutoregressiveModel {
 
   at::Tensor next_logits(const at::Tensor& ids, std::span<const std::int64_t> lengths,
                          KvCache& cache) const override {
-    clock_.begin(inner_.counts());
+    clock_.begin();
     if (clock_.times().begins.size() == 1)
       clock_.times().first_tokens = std::ssize(lengths);
     return inner_.next_logits(ids, lengths, cache);
@@ -146,15 +153,17 @@ class TimedAutoregressive final : public AutoregressiveModel {
 
 }  // namespace
 
-LoadedModel timed_model(const LoadedModel& loaded, StepTimes& times) {
+LoadedModel timed_model(const LoadedModel& loaded, StepTimes& times,
+                        std::function<PassCounts()> counts) {
+  const Clock clock(times, std::move(counts));
   LoadedModel timed;
   timed.name = loaded.name;
   timed.weights_sha256 = loaded.weights_sha256;
   timed.config_json = loaded.config_json;
   if (loaded.model != nullptr)
-    timed.model = std::make_unique<TimedAutoregressive>(*loaded.model, times);
+    timed.model = std::make_unique<TimedAutoregressive>(*loaded.model, clock);
   if (loaded.denoiser != nullptr)
-    timed.denoiser = std::make_unique<TimedDenoiser>(*loaded.denoiser, times);
+    timed.denoiser = std::make_unique<TimedDenoiser>(*loaded.denoiser, clock);
   return timed;
 }
 

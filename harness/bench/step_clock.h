@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct StepTimes {
 };
 
 // `loaded` as it is, but for the times noted in `times`, which must outlive the result; the model
-// itself stays with the caller.
-LoadedModel timed_model(const LoadedModel& loaded, StepTimes& times);
+// itself stays with the caller. `counts`: all that the sampler has counted so far, in whatever form
+// of the model.
+LoadedModel timed_model(const LoadedModel& loaded, StepTimes& times,
+                        std::function<PassCounts()> counts);
 
 }  // namespace dlm

@@ -194,8 +194,9 @@ int generate_command(const Arguments& args) {
   const LoadedModel& loaded =
       cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
   const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
-  const PassCounts before = pass_counts(loaded);
-  const auto outs = sample_texts(spec, loaded, prompts, ending_of(*options, spec, loaded));
+  TextSampler sampler(spec, loaded);
+  const PassCounts before = sampler.counts();
+  const auto outs = sampler.sample(prompts, ending_of(*options, spec, loaded));
   std::int64_t tokens = 0;
   for (std::size_t i = 0; i < outs.size(); ++i) {
     const std::string line = format == "jsonl"
@@ -204,7 +205,7 @@ int generate_command(const Arguments& args) {
     fmt::print("{}\n", line);
     tokens += std::ssize(outs[i].fresh);
   }
-  const PassCounts counts = pass_counts(loaded) - before;
+  const PassCounts counts = sampler.counts() - before;
   log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
            counts.flops / 1e9, cache.last_load_seconds());
   return kExitOk;

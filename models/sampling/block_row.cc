@@ -12,6 +12,9 @@ namespace {
 // Steps of one block; only a hook that hides tokens again can come near.
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 20;
 
+// Positions of a text are below it, in the names of draws.
+constexpr int kPositionBits = 40;
+
 // The largest logit's index, and how far the next one is below it.
 DrawnToken best_logit(std::span<const float> logits) {
   const std::int64_t best = argmax_token(logits);
@@ -183,7 +186,7 @@ double BlockRow::score_of(std::span<const float> logits, std::int64_t position) 
   if (temperature == 0)
     return score;
   // The largest of score / temperature + Gumbel noise are draws without replacement.
-  const double u = places_.uniform(step_, static_cast<std::uint64_t>(position));
+  const double u = places_.uniform(step_, draw_name(position));
   return score / temperature - std::log(-std::log(std::max(u, 1e-300)));
 }
 
@@ -258,6 +261,7 @@ void BlockRow::draw(std::span<float> logits, std::int64_t position) {
   if (token.token == context_.mask_id) {
     if (!mask_may_stay())
       fail(begin_ + position, "the mask was drawn");
+    mask_drawn_ = true;
     return;
   }
   note(token.margin);
@@ -323,12 +327,20 @@ DrawnToken BlockRow::drawn(std::span<const float> logits, std::int64_t position)
   const DrawName name{prompt_.example, prompt_.replicate, step_, begin_ + position};
   if (context_.options.hooks.draws != nullptr)
     return context_.options.hooks.draws->draw(token_law(logits, filter), name);
-  return draw_from_logits(logits, filter,
-                          tokens_.uniform(step_, static_cast<std::uint64_t>(name.position)));
+  return draw_from_logits(logits, filter, tokens_.uniform(step_, draw_name(name.position)));
+}
+
+// In the step. Draws that an earlier look at the step's laws was decided by are never asked again:
+// what they were is known.
+std::uint64_t BlockRow::draw_name(std::int64_t position) const {
+  return look_ << kPositionBits | static_cast<std::uint64_t>(position);
 }
 
 RefreshRow BlockRow::refresh_row(std::int64_t row, std::span<float> logits) {
   wanted_ = reads_laws_ ? hidden_ : std::vector{plan_.front()};
+  if (context_.policy.reads_draws() || context_.options.reveal.position_temperature > 0 ||
+      mask_drawn_)
+    ++look_;
   RefreshRow view{row, ids_, begin_, revealed_, hidden_, wanted_, {}, 0};
   if (context_.canvas)
     view.masks_behind = canvas_ - begin_ - size_;
@@ -352,6 +364,8 @@ void BlockRow::finish_step() {
         hidden_.insert(place, position);
     }
   }
+  look_ = 0;
+  mask_drawn_ = false;
   ++block_step_;
   ++step_;
 }

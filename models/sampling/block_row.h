@@ -64,6 +64,7 @@ class BlockRow {
   void draw(std::span<float> logits, std::int64_t position);
   void write(std::int64_t position, std::int64_t token);
   DrawnToken drawn(std::span<const float> logits, std::int64_t position) const;
+  std::uint64_t draw_name(std::int64_t position) const;
   void note(double margin);
   [[noreturn]] void fail(std::int64_t position, const char* what) const;
 
@@ -84,6 +85,8 @@ class BlockRow {
   std::vector<std::int64_t> hidden_;  // that still are
   std::int64_t block_step_ = 0;       // steps of the block
   std::uint64_t step_ = 0;            // steps of the row; names the draws
+  std::uint64_t look_ = 0;            // refreshes of the step that need draws of their own
+  bool mask_drawn_ = false;           // in this step
   double t_ = 1;
   std::vector<std::int64_t> plan_;  // positions to reveal in this step, those revealed left out
   std::int64_t left_ = -1;          // of them, or -1: not yet decided

@@ -163,10 +163,12 @@ struct BlockSample {
 //
 // A row draws the token at position i in its step s with
 // RandomStream(seed, Purpose::kTokenDraw, example, replicate).uniform(s, i) by inverse CDF, and its
-// policy's choices with Purpose::kPositionDraw; so a result depends on batch size, threads, order
-// of prompts and cache only as far as the rounding of logits does. A text that ends leaves its
-// place in the batch to the next prompt. Policies that rank positions do so by the filtered laws,
-// at temperature 0 by those at temperature 1.
+// policy's choices with Purpose::kPositionDraw. After refresh r of a step whose positions are
+// drawn, or ranked by the tokens that they draw, the place in both names is i + r 2^40: what draws
+// of the step have decided they do not decide again. So a result depends on batch size, threads,
+// order of prompts and cache only as far as the rounding of logits does. A text that ends leaves
+// its place in the batch to the next prompt. Policies that rank positions do so by the filtered
+// laws, at temperature 0 by those at temperature 1.
 //
 // Throws ConfigError for an option out of range, an id outside [0, V), a prompt longer than
 // max_length; InternalError naming the model's family, the example and the position where the model

@@ -276,6 +276,12 @@ void check_unread(const PolicyEntry& entry, const RevealOptions& options) {
   if (!(options.position_temperature >= 0 && options.position_temperature < 1e6))
     throw ConfigError("position_temperature", fmt::format("{}", options.position_temperature),
                       "a number >= 0");
+  if (options.position_temperature > 0 &&
+      (entry.pace == Pace::kThreshold || entry.pace == Pace::kFactor))
+    throw ConfigError("position_temperature", fmt::format("{}", options.position_temperature),
+                      fmt::format("0: the sampler {} reveals what is certain enough, and drawn "
+                                  "positions are not",
+                                  entry.name));
 }
 
 void check_pace(const PolicyEntry& entry, const RevealOptions& options) {

@@ -21,10 +21,10 @@ double unigram_entropy(std::span<const std::int64_t> ids) {
 std::optional<StopPoint> find_stop(std::span<const std::int64_t> ids, std::int64_t prompt,
                                    std::int64_t checked, const StopRules& rules) {
   const std::int64_t length = std::ssize(ids);
-  if (rules.entropy_floor > 0 && length > kEntropyWindow) {
+  if (rules.entropy_floor > 0 && length > kEntropyWindow && length - prompt >= kEntropyWindow) {
     const auto last = ids.last(static_cast<std::size_t>(kEntropyWindow));
     if (unigram_entropy(last) < rules.entropy_floor)
-      return StopPoint{Stop::kEntropy, std::max(prompt, length - kEntropyWindow)};
+      return StopPoint{Stop::kEntropy, length - kEntropyWindow};
   }
   for (std::int64_t i = std::max(prompt, checked); i < length; ++i) {
     const std::int64_t id = ids[static_cast<std::size_t>(i)];

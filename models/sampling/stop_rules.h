@@ -24,8 +24,8 @@ class TextStop {
 
 struct StopRules {
   std::vector<std::int64_t> stop_ids = {};  // the text ends with the first of these that is written
-  // The text ends where the unigram entropy of its last 256 tokens falls below this many nats, and
-  // those tokens are dropped; 0 = off. Source: bd3lms diffusion.py _check_stop_conds (4.0).
+  // The text ends where its last 256 tokens, all behind the prompt, have a unigram entropy below
+  // this many nats, and drops them; 0 = off. Source: bd3lms diffusion.py _check_stop_conds (4.0).
   double entropy_floor = 0;
   const TextStop* text = nullptr;  // asked last; all that is written so far stays
 };
@@ -40,9 +40,9 @@ struct StopPoint {
 };
 
 // Looks at a text whose positions from `checked` on are new since the last look. Positions below
-// `prompt` are given, and end nothing; the entropy rule never drops them. Where both rules apply
-// the entropy rule is asked first, as published. Published code looks only once a text is longer
-// than 256 tokens; a stop id before that ends the text here at once, at the same token.
+// `prompt` are given, and end nothing. Where both rules apply the entropy rule is asked first, as
+// published. Published code looks only once a text is longer than 256 tokens; a stop id before that
+// ends the text here at once, at the same token.
 std::optional<StopPoint> find_stop(std::span<const std::int64_t> ids, std::int64_t prompt,
                                    std::int64_t checked, const StopRules& rules);
 

@@ -5,7 +5,11 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <nlohmann/json.hpp>
+
 #include "harness/base/error.h"
+#include "harness/base/json.h"
+#include "harness/base/log.h"
 #include "models/checkpoint/checkpoint.h"
 #include "models/checkpoint/weights.h"
 
@@ -64,9 +68,31 @@ void initialise(const std::string& name, const at::Tensor& value, std::uint64_t 
     value.fill_(1);
 }
 
+// What no tensor's shape tells.
+void check_same_layer(const AdjustConfig& found, const AdjustConfig& wanted,
+                      const std::string& where) {
+  const auto check = [&](const char* field, double has, double needs) {
+    if (has != needs)
+      throw ConfigError("fine_tune_from", fmt::format("{}: {} = {}", where, field, has),
+                        fmt::format("{}, as the layer that is trained", needs));
+  };
+  const LlamaConfig &a = found.block, &b = wanted.block;
+  check("num_attention_heads", static_cast<double>(a.shape.heads),
+        static_cast<double>(b.shape.heads));
+  check("num_key_value_heads", static_cast<double>(a.shape.kv_heads),
+        static_cast<double>(b.shape.kv_heads));
+  check("rope_theta", a.rotary.theta, b.rotary.theta);
+  check("rms_norm_eps", a.eps, b.eps);
+  if (found.base_sha256 != wanted.base_sha256)
+    log_warning(fmt::format("{}: a layer of a base with weights {}; here it begins for one with {}",
+                            where, found.base_sha256.substr(0, 16),
+                            wanted.base_sha256.substr(0, 16)));
+}
+
 }  // namespace
 
-AdjustParameters::AdjustParameters(const AdjustConfig& config, std::uint64_t seed) {
+AdjustParameters::AdjustParameters(const AdjustConfig& config, std::uint64_t seed)
+    : config_(config) {
   const DecoderShape& shape = config.block.shape;
   if (shape.kv_heads != shape.heads)
     throw ConfigError("num_key_value_heads", std::to_string(shape.kv_heads),
@@ -82,8 +108,11 @@ AdjustParameters::AdjustParameters(const AdjustConfig& config, std::uint64_t see
   }
 }
 
-void AdjustParameters::load(const std::string& folder) {
+void AdjustParameters::load(const std::string& folder, const DecoderShape& base) {
   const Checkpoint checkpoint = Checkpoint::open(folder);
+  const std::string where = folder + "/config.json";
+  check_same_layer(parse_adjust_config(parse_json(checkpoint.config_json, where), base, where),
+                   config_, where);
   Weights weights(checkpoint, "");
   for (Parameter& parameter : list_) {
     const at::Tensor& value = parameter.value;

@@ -35,8 +35,10 @@ class AdjustParameters {
   // ConfigError for a layer whose keys are shared between heads, or without biases of q, k, v.
   AdjustParameters(const AdjustConfig& config, std::uint64_t seed);
 
-  // Values of the folder's tensors. Throws DataError for missing, further or misshaped tensors.
-  void load(const std::string& folder);
+  // Values of the folder's tensors. Throws ConfigError where its config.json, for a base of shape
+  // `base`, says that they are read in another way (heads, rotary base, norms); DataError for
+  // missing, further or misshaped tensors. Warns where the layer was trained for another base.
+  void load(const std::string& folder, const DecoderShape& base);
 
   std::vector<Parameter>& list() { return list_; }
 
@@ -45,6 +47,7 @@ class AdjustParameters {
   const AdjustTensors& gradients() const { return gradients_; }
 
  private:
+  AdjustConfig config_;
   std::vector<Parameter> list_;
   AdjustTensors values_, gradients_;
 };

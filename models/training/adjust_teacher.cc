@@ -94,7 +94,14 @@ std::vector<std::int64_t> AdjustTeacher::canvas(const WindowText& of, std::int64
   return out;
 }
 
-// One pass over the flagged windows; logits of their hidden positions.
+// Positions of the window's block that were hidden at its start; the others are the prompt's.
+std::int64_t AdjustTeacher::hideable(const WindowText& of) const {
+  const auto begin = of.rank.begin() + of.window.begin;
+  return block_size_ - std::count(begin, begin + block_size_, std::int64_t{-1});
+}
+
+// One pass over the flagged windows, at the noise level that the sampler gives it; logits of their
+// hidden positions.
 std::span<float> AdjustTeacher::step(std::int64_t reveals, std::span<const char> flags) {
   parts_.assign(windows_.size(), {});
   std::vector<DecodeStep> steps;
@@ -114,7 +121,7 @@ std::span<float> AdjustTeacher::step(std::int64_t reveals, std::span<const char>
     sent_[w] = 1;
     step.block = part.block;
     step.wanted = part.wanted;
-    step.t = static_cast<double>(part.wanted.size()) / static_cast<double>(block_size_);
+    step.t = static_cast<double>(part.wanted.size()) / static_cast<double>(hideable(of));
     if (base_.sees_whole_text()) {
       step.masks_behind = length_ - of.window.begin - block_size_;
       step.prompt = std::span(of.text).first(

@@ -81,6 +81,7 @@ class AdjustTeacher {
     std::vector<std::int64_t> block, wanted;
   };
 
+  std::int64_t hideable(const WindowText& of) const;
   std::span<float> step(std::int64_t reveals, std::span<const char> flags);
   at::Tensor head_logits(std::int64_t reveals, std::span<const char> flags);
   std::vector<std::int64_t> canvas(const WindowText& of, std::int64_t reveals) const;

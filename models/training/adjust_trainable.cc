@@ -74,7 +74,7 @@ class AdjustTraining final : public AdjustTrainable {
         parameters_(config_, spec.seed),
         angles_(rotary_angles(spec.length, config_.block.shape.head_dim, spec.rope_theta)) {
     if (!spec.initial_weights.empty())
-      parameters_.load(spec.initial_weights);
+      parameters_.load(spec.initial_weights, hidden_model_of(base).network_shape());
     if (spec.keeps_states)
       kept_ = std::make_unique<TrajectoryStates>(base, spec.length, block_size_);
   }

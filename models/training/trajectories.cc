@@ -1,6 +1,7 @@
 #include "models/training/trajectories.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -104,6 +105,15 @@ std::string prompts_digest(std::span<const std::vector<std::int64_t>> prompts,
   return sha256_hex(digests);
 }
 
+// Whether two positions without doubt would be revealed by one pass.
+bool reveals_what_is_certain(const RevealPolicy& policy) {
+  if (!policy.reads_laws())
+    return false;
+  const std::array<std::int64_t, 2> hidden = {0, 1};
+  const std::array<double, 2> scores = {1, 1};
+  return policy.count({hidden, 2, 0, 1}, scores) > 1;
+}
+
 void check_spec(const BlockDenoiser& base, std::span<const std::vector<std::int64_t>> prompts,
                 const TrajectorySpec& spec) {
   if (spec.count < 1)
@@ -111,9 +121,13 @@ void check_spec(const BlockDenoiser& base, std::span<const std::vector<std::int6
   if (spec.prompt_tokens < 0 || spec.length - spec.prompt_tokens < 2)
     throw ConfigError("adjust.prompt_tokens", std::to_string(spec.prompt_tokens),
                       fmt::format("0 to {}, two less than the length", spec.length - 2));
-  if (make_reveal_policy({.policy = spec.policy})->reads_draws())
+  const auto policy = make_reveal_policy({.policy = spec.policy});
+  if (policy->reads_draws())
     throw ConfigError("adjust.policy", spec.policy,
                       "one that chooses places without drawing: entropy, confidence, random, ..");
+  if (reveals_what_is_certain(*policy))
+    throw ConfigError("adjust.policy", spec.policy,
+                      "one that reveals a token a pass: entropy, confidence, random, ..");
   const std::int64_t limit = base.info().max_length;
   if (limit > 0 && spec.length > limit)
     throw ConfigError("model.length", std::to_string(spec.length),

@@ -8,6 +8,7 @@
 
 #include "harness/base/json.h"
 #include "harness/base/text.h"
+#include "tests/models/dit/random_dit.h"
 #include "tests/support/data.h"
 #include "tests/support/process.h"
 
@@ -65,6 +66,36 @@ TEST(Bench, TimesDecodersAndEveryBackEnd) {
             folder.file("r.db"));
   ASSERT_EQ(rows.size(), 2U);
   for (const Json& row : rows) EXPECT_DOUBLE_EQ(row["nfe"].get<double>(), 15) << row;
+}
+
+// An exact world is both forms of a model: a row counts what its own sampler asked.
+TEST(Bench, CountsOfASweepAreThoseOfEachSampler) {
+  const TemporaryFolder folder;
+  const auto rows = bench({"--model", "exact:markov?v=8", "--sampler", "random,autoregressive",
+                           "--block-size", "1", "--batch-size", "1", "--max-new-tokens", "32"},
+                          folder.file("r.db"));
+  ASSERT_EQ(rows.size(), 2U);
+  for (const Json& row : rows) {
+    EXPECT_DOUBLE_EQ(row["nfe"].get<double>(), 31) << row;
+    EXPECT_DOUBLE_EQ(row["tokens_per_forward"].get<double>(), 1) << row;
+  }
+}
+
+TEST(Bench, TimesScoreEntropyModels) {
+  const TemporaryFolder folder;
+  write_random_dit(folder.file("m"), {.length = 32,
+                                      .block_size = 32,
+                                      .cross_attention = false,
+                                      .time_conditioning = true,
+                                      .variance_search = false});
+  const auto rows = bench({"--model", folder.file("m"), "--sampler", "analytic", "--steps", "6",
+                           "--context", "4", "--max-new-tokens", "20"},
+                          folder.file("r.db"));
+  ASSERT_EQ(rows.size(), 1U);
+  // Of seven passes the first is not timed, and the last ones are not made where nothing is hidden.
+  EXPECT_GE(rows[0]["nfe"].get<double>(), 1);
+  EXPECT_LE(rows[0]["nfe"].get<double>(), 6);
+  EXPECT_GT(rows[0]["tokens_per_second_canvas"].get<double>(), 0);
 }
 
 TEST(Bench, RefusesWhatCannotBeTimed) {

@@ -17,6 +17,7 @@
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "harness/base/text.h"
+#include "tests/models/dit/random_dit.h"
 #include "tests/support/data.h"
 #include "tests/support/estimate_rows.h"
 #include "tests/support/process.h"
@@ -398,6 +399,27 @@ TEST(GeneratingRunGolden, MemoryIsFlatInTheLengthOfAText) {
                long_text = peak_of(model, 20000, sampler);
   EXPECT_GT(short_text, 5e7);
   EXPECT_LT(std::abs(long_text - short_text), 0.02 * short_text) << short_text << " " << long_text;
+}
+
+// Behind a prompt a time-conditioned network can keep nothing, and its warm-up neither.
+TEST(GeneratingRun, WarmsUpWithoutTheCacheWhereTheRunHasNone) {
+  const TemporaryFolder folder;
+  write_random_dit(folder.file("m"), {.time_conditioning = true});
+  const Words run{"run",
+                  "--model",
+                  folder.file("m"),
+                  "--task",
+                  "samples:documents=2&length=8&prompt_ids=1 2 3 4 5",
+                  "--db",
+                  folder.file("r.db"),
+                  "--metrics",
+                  "text_statistics",
+                  "-q"};
+  const ProcessResult kept = dlmbench(run);
+  EXPECT_NE(kept.err.find("cache"), std::string::npos) << kept.err;
+  const ProcessResult anew = dlmbench(with(run, {"--cache", "false"}));
+  EXPECT_EQ(anew.code, 0) << anew.err;
+  EXPECT_EQ(query(folder.file("r.db"), "select sum(kept_tok) as n from sample"), "n\n16\n");
 }
 
 TEST(GeneratingRunGolden, BlockDiffusionNetworkAlike) {

@@ -185,6 +185,43 @@ TEST_F(WholeText, WeightsLeftInTheFileGiveTheSameText) {
   EXPECT_EQ(parse_json(mapped.out, "mapped")["ids"], parse_json(packed.out, "packed")["ids"]);
 }
 
+// Whatever the settings, a run on a task with answers also warms up. Without a block size the
+// answer is one block.
+TEST_F(WholeText, AnswersATaskAtItsOwnBlockSize) {
+  const std::string rows = canonical_json({{"q", "ab"}, {"a", "c"}}) + "\n" +
+                           canonical_json({{"q", "b"}, {"a", "d"}}) + "\n";
+  write_file_atomically(folder_.file("rows.jsonl"), rows);
+  write_file_atomically(
+      folder_.file("letters.toml"),
+      fmt::format("id = \"letters\"\nversion = 1\nmax_new_tokens = 8\nreference = \"{{{{a}}}}\"\n"
+                  "primary = \"one\"\nquestion_field = \"q\"\nstop = []\n[data]\npath = "
+                  "\"rows.jsonl\"\nsha256 = \"{}\"\n[prompt]\nquestion = \"{{{{q}}}}=\"\n"
+                  "[[extractor]]\nname = \"one\"\npattern = '(?s)^.'\n",
+                  sha256_hex(rows)));
+  write_tiny_model(folder_.file("llada"));
+  write_random_llada(folder_.file("llada"), 260);
+  const std::vector<Words> settings = {
+      {},
+      {"--cache", "false", "--sampler", "maskgit_plus", "--tokens-per-step", "2"},
+      {"--sampler", "threshold", "--stale-keys", "dual", "--block-size", "4"},
+      {"--sampler", "low_confidence", "--guidance", "2", "--suppress-eos", "last", "--steps", "2"}};
+  for (const std::string model : {".", "llada"}) {
+    for (const Words& more : settings) {
+      Words args = {"run",    "--model", model,       "--task", "task:letters.toml",
+                    "--chat", "off",     "--threads", "1",      "-q",
+                    "--db",   "r.db"};
+      args.insert(args.end(), more.begin(), more.end());
+      const ProcessResult result = dlmbench(
+          args, {.folder = folder_.path(), .environment = {{"DLMBENCH_DATA", folder_.path()}}});
+      EXPECT_EQ(result.code, 0) << model << ": " << result.err;
+    }
+  }
+  const ProcessResult stored = dlmbench(
+      {"sql", "select count(*) as n, min(canvas_tok) as least, max(canvas_tok) as most from sample",
+       "--db", folder_.file("r.db"), "-o", "csv"});
+  EXPECT_EQ(stored.out, "n,least,most\n16,8,8\n");
+}
+
 TEST_F(WholeText, LikelihoodRunsWithEveryEstimator) {
   write_file_atomically(folder_.file("text"), "a short text\n");
   for (const std::string name : {"stratified", "llada", "dream", "order", "reference"}) {

@@ -1,6 +1,8 @@
 // From a run's settings to texts: the end of a text held back, helpers loaded once.
 #include <algorithm>
 #include <filesystem>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,8 +12,10 @@
 #include "harness/model_loading.h"
 #include "harness/text_sampling.h"
 #include "harness/whole_text_settings.h"
+#include "models/exact/tabular.h"
 #include "models/runtime.h"
 #include "tests/models/canvas/random_canvas.h"
+#include "tests/models/dit/random_dit.h"
 #include "tests/support/data.h"
 #include "tests/support/tiny_model.h"
 
@@ -29,6 +33,15 @@ class TextSamplerTest : public ::testing::Test {
   LoadedModel dream(std::int64_t vocab_size = 40) {
     write_random_dream(folder_.file("dream"), vocab_size);
     return load_model(folder_.file("dream"), {});
+  }
+
+  LoadedModel scores() {
+    write_random_dit(folder_.file("scores"), {.length = 32,
+                                              .block_size = 32,
+                                              .cross_attention = false,
+                                              .time_conditioning = true,
+                                              .variance_search = false});
+    return load_model(folder_.file("scores"), {});
   }
 
   static RunSpec spec_of(const std::string& sampler) {
@@ -51,8 +64,56 @@ class TextSamplerTest : public ::testing::Test {
     return count;
   }
 
+  // A text is the same whatever is written beside it: alone, behind a longer prompt, in batches.
+  static void expect_no_company(RunSpec spec, const LoadedModel& model) {
+    SCOPED_TRACE(spec.sampler.name);
+    const std::vector<Prompt> all = {{{3, 1}, 0, 0}, {{2, 7, 1, 8, 2, 8}, 1, 0}, {{5}, 2, 0}};
+    const TextEnding ending{8, {}};
+    std::vector<SampledText> alone;
+    for (const Prompt& prompt : all) {
+      alone.push_back(sample_texts(spec, model, {&prompt, 1}, ending).front());
+      EXPECT_EQ(alone.back().fresh.size(), 8U);
+    }
+    for (const std::int64_t batch : {1, 2, 3}) {
+      spec.batch_size = batch;
+      const auto together = sample_texts(spec, model, all, ending);
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        EXPECT_EQ(together[i].fresh, alone[i].fresh) << batch << " " << i;
+        EXPECT_EQ(together[i].all.size(), all[i].ids.size() + 8) << batch << " " << i;
+        EXPECT_EQ(together[i].nfe, alone[i].nfe) << batch << " " << i;
+      }
+    }
+  }
+
   TemporaryFolder folder_;
 };
+
+TEST_F(TextSamplerTest, TextsOfEverySamplerDoNotDependOnTheirCompany) {
+  const LoadedModel whole = dream();
+  write_random_dit(folder_.file("blocks"), {.length = 32});
+  const LoadedModel blocks = load_model(folder_.file("blocks"), {});
+  for (const std::string& name : reveal_policy_names()) {
+    RunSpec spec = spec_of(name);
+    const bool by_time = name == "origin" || name.starts_with("ancestral");
+    spec.sampler.steps = by_time ? 5 : 0;
+    expect_no_company(spec, whole);
+    expect_no_company(spec, blocks);
+  }
+  RunSpec spec = spec_of("analytic");
+  spec.sampler.steps = 6;
+  expect_no_company(spec, scores());
+  write_random_dit(folder_.file("masked"),
+                   {.model_type = "mdlm", .length = 16, .cross_attention = false});
+  expect_no_company(spec_of("semi_autoregressive"), load_model(folder_.file("masked"), {}));
+  write_tiny_model(folder_.file("left_to_right"));
+  expect_no_company(spec_of("autoregressive"), load_model(folder_.file("left_to_right"), {}));
+  const LoadedModel bytes = dream(257);
+  for (const char* name : {"rerank", "verified"}) {
+    spec = spec_of(name);
+    spec.sampler.verifier = folder_.file("left_to_right");
+    expect_no_company(spec, bytes);
+  }
+}
 
 TEST_F(TextSamplerTest, SuppressedEndsAreBannedOrRevealedLast) {
   write_random_llada(folder_.file("llada"));
@@ -146,6 +207,69 @@ TEST_F(TextSamplerTest, AnAdjustLayerServesEveryBatch) {
     EXPECT_EQ(whole[i].refreshes, 6);
     EXPECT_EQ(sampler.sample(std::span(all).subspan(i, 1), {8, {}}).front().fresh, whole[i].fresh);
   }
+}
+
+// The judge reads the prompt and the block once for each fill, but for the last token, which it
+// only scores.
+TEST_F(TextSamplerTest, CountsTheVerifierBesideTheModel) {
+  const LoadedModel model = dream(257);
+  write_tiny_model(folder_.file("judge"));
+  RunSpec spec = spec_of("rerank");
+  spec.sampler.verifier = folder_.file("judge");
+  TextSampler sampler(spec, model);
+  const PassCounts base = model.denoiser->counts(), whole = sampler.counts();
+  std::int64_t nfe = 0;
+  for (const SampledText& text : sampler.sample(prompts(3), {8, {}})) nfe += text.nfe;
+  const PassCounts own = model.denoiser->counts() - base, all = sampler.counts() - whole;
+  EXPECT_EQ(nfe, 3 * 8);
+  EXPECT_EQ(all.passes, own.passes);
+  EXPECT_EQ(all.positions - own.positions, nfe * 2 * (3 + 8 - 1));
+  EXPECT_GT(all.flops, 1.5 * own.flops);
+}
+
+TEST_F(TextSamplerTest, AnalyticRefusesWhatItDoesNotRead) {
+  const LoadedModel model = scores();
+  EXPECT_NO_THROW(TextSampler(spec_of("analytic"), model));
+  const std::vector<void (*)(RunSpec&)> changes = {
+      [](RunSpec& spec) { spec.block_size = 4; },
+      [](RunSpec& spec) { spec.sampler.tokens_per_step = 2; },
+      [](RunSpec& spec) { spec.sampler.threshold = 0.8; },
+      [](RunSpec& spec) { spec.sampler.temperature = 0; },
+      [](RunSpec& spec) { spec.sampler.top_k = 1; },
+      [](RunSpec& spec) { spec.sampler.filter_order = "nucleus_first"; },
+      [](RunSpec& spec) { spec.sampler.entropy_floor = 3; },
+      [](RunSpec& spec) { spec.sampler.entropy_restarts = 3; },
+      [](RunSpec& spec) { spec.sampler.past_context = "slide"; },
+      [](RunSpec& spec) { spec.sampler.published = "dream"; },
+      [](RunSpec& spec) { spec.sampler.guidance = 2; },
+      [](RunSpec& spec) { spec.sampler.stop_at = "eos"; },
+      [](RunSpec& spec) { spec.sampler.suppress_eos = "last"; },
+      [](RunSpec& spec) { spec.sampler.stale_keys = "dual"; }};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    RunSpec spec = spec_of("analytic");
+    changes[i](spec);
+    EXPECT_THROW(TextSampler(spec, model), ConfigError) << i;
+  }
+}
+
+// p = .5, .25, .125, .125: of 0.6 the nucleus of all is two tokens, that of the top two one.
+TEST_F(TextSamplerTest, TokenByTokenTheFiltersHaveTheirOrder) {
+  LoadedModel world;
+  world.model = std::make_unique<TabularWorld>(4, 1, std::vector<double>{0.5, 0.25, 0.125, 0.125});
+  RunSpec spec = spec_of("autoregressive");
+  spec.sampler.top_k = 2;
+  spec.sampler.nucleus_p = 0.6;
+  std::vector<Prompt> all;
+  for (std::uint64_t i = 0; i < 60; ++i) all.push_back({{}, i, 0});
+  const auto seen = [&](const char* order) {
+    spec.sampler.filter_order = order;
+    std::set<std::int64_t> tokens;
+    for (const SampledText& text : sample_texts(spec, world, all, {1, {}}))
+      tokens.insert(text.fresh.begin(), text.fresh.end());
+    return tokens;
+  };
+  EXPECT_EQ(seen("top_k_first"), (std::set<std::int64_t>{0}));
+  EXPECT_EQ(seen("nucleus_first"), (std::set<std::int64_t>{0, 1}));
 }
 
 TEST_F(TextSamplerTest, RefusesHelpersThatNobodyAsks) {

@@ -21,7 +21,6 @@ namespace {
 using Shapes = std::map<std::string, std::vector<std::int64_t>>;
 using Values = std::map<std::string, std::vector<float>>;
 
-constexpr std::int64_t kVocabulary = 40;
 constexpr std::int64_t kWidth = 32;
 constexpr std::int64_t kKeys = 16;
 constexpr std::int64_t kInner = 48;
@@ -88,11 +87,11 @@ void write_random_dream(const std::string& folder, std::int64_t vocab_size) {
   write_folder(folder, config, shapes, random_values(shapes));
 }
 
-void write_random_llada(const std::string& folder) {
+void write_random_llada(const std::string& folder, std::int64_t vocab_size) {
   const std::string prefix = "model.transformer.";
-  Shapes shapes = {{prefix + "wte.weight", {kVocabulary, kWidth}},
+  Shapes shapes = {{prefix + "wte.weight", {vocab_size, kWidth}},
                    {prefix + "ln_f.weight", {kWidth}},
-                   {prefix + "ff_out.weight", {kVocabulary, kWidth}}};
+                   {prefix + "ff_out.weight", {vocab_size, kWidth}}};
   for (int layer = 0; layer < 2; ++layer) {
     const std::string name = fmt::format("{}blocks.{}.", prefix, layer);
     for (const char* norm : {"attn_norm", "ff_norm"}) shapes[name + norm + ".weight"] = {kWidth};
@@ -101,12 +100,18 @@ void write_random_llada(const std::string& folder) {
     for (const char* up : {"ff_proj", "up_proj"}) shapes[name + up + ".weight"] = {kInner, kWidth};
     shapes[name + "ff_out.weight"] = {kWidth, kInner};
   }
-  const Json config = {{"model_type", "llada"}, {"vocab_size", kVocabulary},
-                       {"d_model", kWidth},     {"mlp_hidden_size", kInner},
-                       {"n_layers", 2},         {"n_heads", 4},
-                       {"n_kv_heads", 4},       {"max_sequence_length", 64},
-                       {"mask_token_id", 38},   {"eos_token_id", 37},
-                       {"rope_theta", 5e5},     {"rms_norm_eps", 1e-5}};
+  const Json config = {{"model_type", "llada"},
+                       {"vocab_size", vocab_size},
+                       {"d_model", kWidth},
+                       {"mlp_hidden_size", kInner},
+                       {"n_layers", 2},
+                       {"n_heads", 4},
+                       {"n_kv_heads", 4},
+                       {"max_sequence_length", 64},
+                       {"mask_token_id", vocab_size - 2},
+                       {"eos_token_id", vocab_size - 3},
+                       {"rope_theta", 5e5},
+                       {"rms_norm_eps", 1e-5}};
   write_folder(folder, config, shapes, random_values(shapes));
 }
 

@@ -10,8 +10,8 @@ namespace dlm::testing {
 // one before it the end of a text.
 void write_random_dream(const std::string& folder, std::int64_t vocab_size = 40);
 
-// The same sizes and 40 tokens, as LLaDA.
-void write_random_llada(const std::string& folder);
+// The same sizes, with 4 key heads, as LLaDA.
+void write_random_llada(const std::string& folder, std::int64_t vocab_size = 40);
 
 // An ADJUST layer of those sizes, for any base of width 32; its post norm's weights are
 // `post_norm`. `missing`: a tensor that is left out.

@@ -181,8 +181,8 @@ TEST(Generate, EndsATextThatRepeatsItself) {
                                  .filter = {.temperature = 0},  // an argmax path is a cycle
                                  .entropy_floor = 1.386});      // a little less than ln 4
   EXPECT_EQ(results[0].finish, FinishReason::kEntropy);
-  EXPECT_EQ(results[0].ids.size(), 0U);  // the last 256 of 257 are dropped, the prompt never
-  EXPECT_EQ(results[0].nfe, 255);
+  EXPECT_EQ(results[0].ids.size(), 0U);  // the 256 are dropped, the prompt never
+  EXPECT_EQ(results[0].nfe, 256);
 }
 
 class EndsAtThirdZero final : public TextStop {

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -188,6 +191,107 @@ TEST(BlockLaw, ARefreshedStepFollowsTheJoint) {
     testing::expect_follows(counts_of(options, 20000), joint_law(world));
     EXPECT_EQ(refresh.calls, 3 * 20000) << "no call after the last reveal";
   }
+}
+
+// Adds to `law` the texts that come of `text` where each step draws a token at every hidden
+// position (-1) and keeps the most probable one, the first of equals.
+void add_kept_draws(const TabularWorld& world, std::vector<std::int64_t> text, double probability,
+                    std::vector<double>& law) {
+  std::vector<std::size_t> hidden;
+  std::size_t cell = 0, draws = 1;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    cell = cell * kVocab + static_cast<std::size_t>(std::max<std::int64_t>(0, text[i]));
+    if (text[i] < 0) {
+      hidden.push_back(i);
+      draws *= kVocab;
+    }
+  }
+  if (hidden.empty()) {
+    law.at(cell) += probability;
+    return;
+  }
+  const auto laws = world.conditionals(text);
+  std::map<std::pair<std::size_t, std::int64_t>, double> kept;
+  for (std::size_t draw = 0; draw < draws; ++draw) {
+    double of_draw = 1, best = -1;
+    std::pair<std::size_t, std::int64_t> place;
+    std::size_t rest = draw;
+    for (const std::size_t i : hidden) {
+      const std::size_t token = rest % kVocab;
+      rest /= kVocab;
+      const double p = laws[i * kVocab + token];
+      of_draw *= p;
+      if (p > best) {
+        best = p;
+        place = {i, static_cast<std::int64_t>(token)};
+      }
+    }
+    kept[place] += of_draw;
+  }
+  for (const auto& [place, share] : kept) {
+    std::vector<std::int64_t> next = text;
+    next[place.first] = place.second;
+    add_kept_draws(world, next, probability * share, law);
+  }
+}
+
+TEST(BlockLaw, ARefreshedStepDrawsAnewWhatItRanks) {
+  const TabularWorld world = small_world();
+  std::vector<double> law(81);
+  add_kept_draws(world, std::vector<std::int64_t>(kLength, -1), 1, law);
+  for (const char* policy : {"maskgit_plus", "low_confidence"}) {
+    for (const std::int64_t K : {1, 2, 4}) {
+      ExactRefresh refresh(world);
+      BlockSampleOptions options =
+          sample_options({4, {.policy = policy, .tokens_per_step = K}, {}});
+      options.hooks.refresh = &refresh;
+      SCOPED_TRACE(fmt::format("{} {}", policy, K));
+      testing::expect_follows(counts_of(options, 15000), law);
+    }
+  }
+}
+
+// The order of two reveals of a step: the second by the laws that the first one's token left.
+TEST(BlockLaw, ARefreshedStepDrawsItsPositionsAnew) {
+  constexpr double kTemperature = 0.2;
+  const TabularWorld world = small_world();
+  const auto policy = make_reveal_policy({.policy = "confidence"});
+  const auto weights_given = [&](const std::vector<std::int64_t>& known) {
+    const auto laws = world.conditionals(known);
+    std::vector<double> weights;
+    for (std::size_t i = 0; i < kLength; ++i) {
+      const TokenLaw law = filtered_law(std::span(laws).subspan(i * kVocab, kVocab), {});
+      weights.push_back(known[i] < 0 ? std::exp(policy->score(law) / kTemperature) : 0);
+    }
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (double& weight : weights) weight /= sum;
+    return weights;
+  };
+  const std::vector<std::int64_t> nothing(kLength, -1);
+  const auto marginals = world.conditionals(nothing);
+  const auto first = weights_given(nothing);
+  std::vector<double> pairs(kLength * kLength);
+  for (std::size_t i = 0; i < kLength; ++i) {
+    for (std::size_t v = 0; v < kVocab; ++v) {
+      std::vector<std::int64_t> known = nothing;
+      known[i] = static_cast<std::int64_t>(v);
+      const auto second = weights_given(known);
+      for (std::size_t j = 0; j < kLength; ++j)
+        pairs[i * kLength + j] += first[i] * marginals[i * kVocab + v] * second[j];
+    }
+  }
+  FirstPositions seen;
+  ExactRefresh refresh(world);
+  BlockSampleOptions options =
+      sample_options({4, {.policy = "confidence", .tokens_per_step = 2}, {}});
+  options.reveal.position_temperature = kTemperature;
+  options.hooks.draws = &seen;
+  options.hooks.refresh = &refresh;
+  counts_of(options, 40000);
+  std::vector<std::int64_t> counts(kLength * kLength);
+  for (const auto& [example, positions] : seen.of)
+    ++counts.at(static_cast<std::size_t>(positions.at(0) * kLength + positions.at(1)));
+  testing::expect_follows(counts, pairs);
 }
 
 }  // namespace

@@ -206,6 +206,13 @@ TEST(BlockSampler, StopsAtAStopIdAndAtLowEntropy) {
   sample = sample_blocks(model, std::vector<Prompt>(1), options).front();
   EXPECT_EQ(sample.finish, FinishReason::kEntropy);
   EXPECT_EQ(std::ssize(sample.ids), 260 - 256);
+  // A prompt that repeats itself ends nothing; behind it 256 tokens do.
+  Prompt dull{.ids = Ids(300, 0)};
+  for (std::size_t i = 0; i < dull.ids.size(); ++i) dull.ids[i] = static_cast<std::int64_t>(i % 3);
+  sample = sample_blocks(model, std::vector<Prompt>{dull}, options).front();
+  EXPECT_EQ(sample.finish, FinishReason::kEntropy);
+  EXPECT_EQ(sample.canvas, 256);
+  EXPECT_EQ(std::ssize(sample.ids), 300);
 }
 
 TEST(BlockSampler, AFinishedRowMakesPlaceForTheNextPrompt) {

@@ -236,6 +236,13 @@ TEST(RevealPolicy, RefusesOptionsOutOfRangeOrUnread) {
   refused(reveal("first_hitting", 1, 5), "steps");
   for (const double threshold : {0.0, 1.0, -1.0, std::nan("")})
     refused({"threshold", 1, 0, threshold}, "threshold");
+  // A drawn position's score is no probability, and a threshold would be met by noise.
+  for (const char* policy : {"threshold", "factor", "factor_reference", "random", "origin"}) {
+    RevealOptions drawn = reveal(policy, 1, std::string(policy) == "origin" ? 4 : 0);
+    EXPECT_NO_THROW(make_reveal_policy(drawn)) << policy;
+    drawn.position_temperature = 0.01;
+    refused(drawn, "position_temperature");
+  }
 }
 
 }  // namespace

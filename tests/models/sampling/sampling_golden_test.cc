@@ -17,6 +17,7 @@
 #include "models/checkpoint/checkpoint.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/weights.h"
+#include "models/dit.h"
 #include "models/factory.h"
 #include "models/sampling/block_sampler.h"
 #include "tests/support/data.h"
@@ -344,6 +345,7 @@ TEST(SamplingGolden, AnalyticTexts) {
     ReplayAnalytic draws(fixture, c.trace);
     AnalyticOptions options;
     options.steps = 8;
+    options.noise = model->config().noise;
     options.draws = &draws;
     const auto sample =
         sample_analytic(*model, std::vector<Prompt>{{.ids = c.prompt}}, options).front();

@@ -17,6 +17,8 @@
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "harness/base/gzip.h"
+#include "harness/base/json.h"
 #include "harness/base/random.h"
 #include "models/adjust_layer.h"
 #include "models/checkpoint/checkpoint.h"
@@ -235,7 +237,7 @@ TEST_P(AdjustTrainableTest, TrainsTheLayerThatSamplersRun) {
       parse_adjust_config(json, hidden_model_of(*base_).network_shape(), "config");
   config.block.qkv_bias = BiasKind::kPresent;
   AdjustParameters parameters(config, 1);
-  parameters.load(path);
+  parameters.load(path, hidden_model_of(*base_).network_shape());
   const RotaryAngles angles =
       rotary_angles(spec_.length, config.block.shape.head_dim, spec_.rope_theta);
   AdjustUnroll unroll = {config, frozen, angles, 1, states, {}};
@@ -402,6 +404,117 @@ TEST_P(AdjustTrainableTest, WindowsAreAFunctionOfTheExample) {
   EXPECT_NEAR(together.sum, sum, 1e-4 * sum);
   batch.first_example = 44;
   EXPECT_NE(network->evaluate(batch).sum, together.sum);
+}
+
+// What a pass shows the base, at which noise level.
+class NotingDecoder final : public BlockDecoder {
+ public:
+  NotingDecoder(std::unique_ptr<BlockDecoder> inner, std::vector<double>& levels)
+      : inner_(std::move(inner)), levels_(levels) {}
+
+  std::int64_t rows() const override { return inner_->rows(); }
+
+  std::int64_t context_length(std::int64_t row) const override {
+    return inner_->context_length(row);
+  }
+
+  void clear(std::int64_t row) override { inner_->clear(row); }
+
+  std::span<float> step(std::span<const DecodeStep> steps) override {
+    for (const DecodeStep& step : steps) levels_.push_back(step.t);
+    return inner_->step(steps);
+  }
+
+  const HiddenSource* hidden_source() const override { return inner_->hidden_source(); }
+
+ private:
+  std::unique_ptr<BlockDecoder> inner_;
+  std::vector<double>& levels_;
+};
+
+class NotingDenoiser final : public BlockDenoiser {
+ public:
+  explicit NotingDenoiser(const BlockDenoiser& inner) : inner_(inner) {}
+
+  const ModelInfo& info() const override { return inner_.info(); }
+
+  DenoiserLoss loss() const override { return inner_.loss(); }
+
+  std::int64_t mask_id() const override { return inner_.mask_id(); }
+
+  std::int64_t trained_block_size() const override { return inner_.trained_block_size(); }
+
+  bool sees_whole_text() const override { return inner_.sees_whole_text(); }
+
+  std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
+                                       std::int64_t block_size) const override {
+    return inner_.encode(sequences, block_size);
+  }
+
+  std::vector<std::vector<double>> token_terms(const CleanContext& context,
+                                               std::span<const MaskQuery> queries) const override {
+    return inner_.token_terms(context, queries);
+  }
+
+  std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override {
+    return std::make_unique<NotingDecoder>(inner_.new_decoder(options), levels);
+  }
+
+  const HiddenModel* hidden_model() const override { return inner_.hidden_model(); }
+
+  PassCounts counts() const override { return inner_.counts(); }
+
+  mutable std::vector<double> levels;
+
+ private:
+  const BlockDenoiser& inner_;
+};
+
+// Time-conditioned bases read the level: the teacher's passes have those of the sampler's, a
+// prompt's tokens in a block or not.
+TEST_P(AdjustTrainableTest, ThePassesOfAWindowHaveTheSamplersNoiseLevels) {
+  const InferenceScope scope;
+  const auto row = rows(1).front();
+  const std::int64_t size = adjust_block_size(*base_, spec_);
+  const std::int64_t first = base_->sees_whole_text() ? spec_.prompt_tokens : 0;
+  const NotingDenoiser noting(*base_);
+  BlockSampleOptions options;
+  options.reveal.policy = "entropy";
+  options.block_size = size;
+  options.max_new_tokens = spec_.length - spec_.prompt_tokens;
+  const Prompt prompt{{row.begin(), row.begin() + spec_.prompt_tokens}, 0, 0};
+  (void)sample_blocks(noting, {&prompt, 1}, options);
+  const std::vector<double> sampled = noting.levels;
+  const std::vector<std::int64_t> order(row.begin() + spec_.length, row.end());
+  const auto windows = trajectory_windows(order, first, size, 1);
+  AdjustTeacher teacher(noting, spec_.length, size, 1);
+  for (const TrajectoryWindow& window : windows) {
+    const std::vector<WindowText> texts = {window_of(row, spec_, window)};
+    teacher.begin(texts);
+    noting.levels.clear();
+    (void)teacher.states();
+    ASSERT_EQ(noting.levels.size(), 1U);
+    EXPECT_DOUBLE_EQ(noting.levels[0], sampled.at(static_cast<std::size_t>(window.start)));
+  }
+}
+
+// Tensors of one shape are other layers under another config.
+TEST_P(AdjustTrainableTest, BeginsFromALayerOfItsOwnKindOnly) {
+  const std::string path = folder_.file("layer");
+  save(*make_adjust_trainable(*base_, spec_), path);
+  spec_.initial_weights = path;
+  EXPECT_NO_THROW(make_adjust_trainable(*base_, spec_));
+  AdjustTrainingSpec other = spec_;
+  other.heads = 1;
+  EXPECT_THROW(make_adjust_trainable(*base_, other), ConfigError);
+  other = spec_;
+  other.rope_theta = 1e6;
+  EXPECT_THROW(make_adjust_trainable(*base_, other), ConfigError);
+  const std::string file = path + "/config.json";
+  Json config = parse_json(read_text_file(file), file);
+  config["rms_norm_eps"] = 1e-3;
+  write_file_atomically(file, canonical_json(config));
+  EXPECT_THROW(make_adjust_trainable(*base_, spec_), ConfigError);
 }
 
 TEST_P(AdjustTrainableTest, RefusesSettingsThatDoNotFit) {

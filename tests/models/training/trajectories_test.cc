@@ -127,8 +127,10 @@ TEST_F(TrajectoriesTest, RefusesSettingsThatDoNotFit) {
   spec_.prompt_tokens = 1;
   spec_.policy = "nearest";
   EXPECT_THROW(make("a"), ConfigError);
-  spec_.policy = "maskgit_plus";
-  EXPECT_THROW(make("a"), ConfigError);
+  for (const char* policy : {"maskgit_plus", "threshold", "factor", "factor_reference"}) {
+    spec_.policy = policy;
+    EXPECT_THROW(make("a"), ConfigError) << policy;
+  }
   spec_.policy = "entropy";
   prompts_.clear();
   EXPECT_THROW(make("a"), ConfigError);
