@@ -27,20 +27,6 @@ PastContext past_context(const SamplerSpec& sampler) {
   return sampler.past_context == "slide" ? PastContext::kSlide : PastContext::kStop;
 }
 
-// One token a step and no blocks: what else is asked for would be ignored.
-void check_autoregressive(const RunSpec& spec) {
-  refuse_sampler_helpers(spec.sampler, "writing token by token");
-  if (spec.sampler.tokens_per_step != 1)
-    throw ConfigError("tokens_per_step", std::to_string(spec.sampler.tokens_per_step),
-                      "1: the text is written token by token; --sampler names another way");
-  if (spec.sampler.steps != 0)
-    throw ConfigError("steps", std::to_string(spec.sampler.steps),
-                      "0: the text is written token by token");
-  if (spec.block_size > 1)
-    throw ConfigError("block_size", std::to_string(spec.block_size),
-                      "0 or 1: the text is written token by token; --sampler names another way");
-}
-
 // Whether the new tokens spell a stop string.
 class StopStrings final : public TextStop {
  public:
@@ -65,7 +51,7 @@ struct Ending {
 
 GenerateOptions generate_options(const RunSpec& spec, const Ending& end) {
   const TextEnding& ending = end.asked;
-  check_autoregressive(spec);
+  refuse_sampler_helpers(spec.sampler, "writing token by token");
   GenerateOptions options;
   options.max_new_tokens = ending.max_new_tokens;
   options.filter = token_filter(spec.sampler);

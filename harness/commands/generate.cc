@@ -15,6 +15,7 @@
 #include "harness/commands/command.h"
 #include "harness/data_root.h"
 #include "harness/model_loading.h"
+#include "harness/read_settings.h"
 #include "harness/text_sampling.h"
 #include "models/runtime.h"
 #include "tasks/chat_template.h"
@@ -193,6 +194,7 @@ int generate_command(const Arguments& args) {
   const bool names_base = !spec.sampler.adjust.empty();
   const LoadedModel& loaded =
       cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
+  check_settings(spec, loaded, SpecPart::kGenerate);
   const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
   const PassCounts before = pass_counts(loaded);
   const auto outs = sample_texts(spec, loaded, prompts, ending_of(*options, spec, loaded));

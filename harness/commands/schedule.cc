@@ -13,6 +13,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
 #include "harness/nelbo_variance.h"
+#include "harness/read_settings.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/clipped_schedule.h"
 
@@ -118,7 +119,7 @@ int schedule_command(const Arguments& args) {
       .value("delta", "between their lower ends (0.05)")
       .value("batches", "use only the first N batches (100, as published)")
       .flag("no-resample", "keep masks whose fraction falls outside the interval")
-      .fields(SpecPart::kScore);
+      .fields(settings_without(SpecPart::kScore, estimator_settings()));
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
