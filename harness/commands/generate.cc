@@ -198,14 +198,18 @@ int generate_command(const Arguments& args) {
   const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
   const PassCounts before = pass_counts(loaded);
   const auto outs = sample_texts(spec, loaded, prompts, ending_of(*options, spec, loaded));
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0, cut = 0;
   for (std::size_t i = 0; i < outs.size(); ++i) {
     const std::string line = format == "jsonl"
                                  ? canonical_json(as_json(loaded, request, prompts[i], outs[i]))
                                  : as_text(loaded, outs[i]);
     fmt::print("{}\n", line);
     tokens += std::ssize(outs[i].fresh);
+    cut += outs[i].finish == FinishReason::kContext ? 1 : 0;
   }
+  if (cut > 0)
+    log_info("{} of {} texts stopped at the model's length, {}; --past-context slide goes on", cut,
+             outs.size(), loaded.info().max_length);
   const PassCounts counts = pass_counts(loaded) - before;
   log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
            counts.flops / 1e9, cache.last_load_seconds());

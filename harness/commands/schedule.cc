@@ -60,6 +60,12 @@ ClippedSearchOptions search_options(const ParsedOptions& options, const Measurem
   if (!step)
     throw ConfigError("delta", delta, "must be a number above 0");
   search.grid.delta = *step;
+  for (const NoiseInterval& interval : candidate_intervals(search.grid, search.block_size)) {
+    if (interval.high > 1 + 1e-6)  // f32
+      throw ConfigError("delta", delta,
+                        fmt::format("a divisor of 1 less each width: [{:.3g}, {:.3g}] ends above 1",
+                                    interval.low, interval.high));
+  }
   const std::string most = options.get("batches", "100");
   const auto batches = parse_int(most);
   if (!batches || *batches < 1)
