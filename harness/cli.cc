@@ -18,8 +18,10 @@ constexpr unsigned kHelpWidth = 110;
 
 using Texts = std::vector<std::string>;
 
-// What Boost found wrong, as our error; unknown options get the nearest known name.
-[[noreturn]] void rethrow_option_error(const std::vector<std::string>& names) {
+// What Boost found wrong, as our error; unknown options get the nearest known name,
+// and a setting that other commands have is no misspelling.
+[[noreturn]] void rethrow_option_error(const std::vector<std::string>& names,
+                                       const std::string& command) {
   try {
     throw;
   } catch (const po::unknown_option& error) {
@@ -27,6 +29,11 @@ using Texts = std::vector<std::string>;
     const auto first = name.find_first_not_of('-');
     if (first != std::string::npos)
       name.erase(0, first);
+    const auto& settings = run_fields().fields();
+    if (std::any_of(settings.begin(), settings.end(),
+                    [&](const auto& field) { return field_flag(field.key) == name; }))
+      throw ConfigError("option", name,
+                        fmt::format("must be left out: `{}` does not read it", command));
     throw unknown_name("option", name, names);
   } catch (const po::error& error) {
     throw ConfigError("command line", "", error.what());
@@ -113,7 +120,7 @@ std::unique_ptr<ParsedOptions> CommandOptions::parse(const std::vector<std::stri
                   .run(),
               found);
   } catch (const po::error&) {
-    rethrow_option_error(names_);
+    rethrow_option_error(names_, usage_.substr(0, usage_.find(' ')));
   }
   if (found.count("help") != 0) {
     std::ostringstream text;

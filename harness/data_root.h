@@ -1,6 +1,6 @@
 // Where named data sets and reference files are: below the folder that DLMBENCH_DATA names (default
 // ../shared). Where the models are that this project trained: below the folders that DLMBENCH_ZOO
-// names, with ":" between them (default models/zoo).
+// names, with ":" between them (default models/zoo here, or beside the program's build folder).
 #pragma once
 
 #include <string>

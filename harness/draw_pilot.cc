@@ -82,7 +82,7 @@ DrawPilot run_draw_pilot(const Denoiser& denoiser, std::span<const ScoringUnit> 
                          const EstimatorOptions& options, double target) {
   if (options.name != "stratified" && options.name != "reference")
     throw ConfigError("estimator.draws", "0",
-                      fmt::format("left out: `{}` draws no masks", options.name));
+                      fmt::format("a number: none is chosen for the estimator {}", options.name));
   const auto some = units.first(std::min(units.size(), kPilotUnits));
   DrawPilot pilot;
   pilot.documents = std::ssize(some);

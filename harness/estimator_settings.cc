@@ -48,10 +48,15 @@ bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model) {
     return !is_automatic(name);
   if (!is_automatic(name))
     throw ConfigError("estimator", name, "exact: this model is autoregressive");
-  if (spec.block_size > 1)
-    throw ConfigError("block_size", std::to_string(spec.block_size),
-                      "1: this model is autoregressive");
   return false;
+}
+
+std::string estimator_name(const RunSpec& spec, const LoadedModel& model) {
+  if (!scores_by_diffusion(spec, model))
+    return "exact";
+  if (spec.estimator.name != "auto")
+    return spec.estimator.name;
+  return model.denoiser->loss() == DenoiserLoss::kScoreEntropy ? "reference" : "stratified";
 }
 
 bool scores_first_token(const RunSpec& spec, const LoadedModel& model) {
@@ -74,9 +79,8 @@ bool draws_are_alike(const EstimatorOptions& options) {
 EstimatorOptions estimator_options(const RunSpec& spec, const LoadedModel& model) {
   const EstimatorSpec& asked = spec.estimator;
   const Denoiser& denoiser = *model.denoiser;
-  const bool is_sedd = denoiser.loss() == DenoiserLoss::kScoreEntropy;
   EstimatorOptions options;
-  options.name = asked.name != "auto" ? asked.name : is_sedd ? "reference" : "stratified";
+  options.name = estimator_name(spec, model);
   options.block_size = block_size_of(spec, denoiser);
   options.seed = spec.seed;
   options.t_min = asked.t_min;

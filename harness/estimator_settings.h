@@ -16,6 +16,10 @@ namespace dlm {
 // model does not have.
 bool scores_by_diffusion(const RunSpec& spec, const LoadedModel& model);
 
+// The run's estimator, "auto" as its model decides; "exact" where it goes through none. Throws as
+// scores_by_diffusion.
+std::string estimator_name(const RunSpec& spec, const LoadedModel& model);
+
 // Whether the first token of a sequence is scored: as asked or as the preset has it, else where the
 // model defines it.
 bool scores_first_token(const RunSpec& spec, const LoadedModel& model);

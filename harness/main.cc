@@ -6,9 +6,11 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "harness/base/error.h"
 #include "harness/commands/command.h"
+#include "harness/environment.h"
 #include "tasks/sandbox/sandbox.h"
 
 namespace dlm {
@@ -22,8 +24,19 @@ int print_usage(std::FILE* to) {
   for (const Command& command : all_commands()) {
     fmt::print(to, "  {:<10} {}\n", command.name, command.summary);
   }
-  fmt::print(to, "\n`dlmbench COMMAND --help` shows its options and examples.\n");
+  fmt::print(to,
+             "\n`dlmbench COMMAND --help` shows its options and examples, `dlmbench --version` the "
+             "build.\n");
   return to == stdout ? kExitOk : kExitUsage;
+}
+
+int print_version() {
+  const Json build = build_json();
+  fmt::print(
+      "dlmbench {}{}, libtorch {}, numerics {}, {}\n", build["git_commit"].get<std::string>(),
+      build["dirty"].get<bool>() ? " (changed since)" : "", build["torch"].get<std::string>(),
+      build["numerics_epoch"].get<std::int64_t>(), build["compiler"].get<std::string>());
+  return kExitOk;
 }
 
 int dispatch(std::vector<std::string> args) {
@@ -32,6 +45,8 @@ int dispatch(std::vector<std::string> args) {
   const std::string name = args.front();
   if (name == "--help" || name == "-h" || name == "help")
     return print_usage(stdout);
+  if (name == "--version" || name == "version")
+    return print_version();
   args.erase(args.begin());
   std::vector<std::string> known;
   for (const Command& command : all_commands()) {

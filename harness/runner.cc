@@ -12,6 +12,7 @@
 #include "harness/base/log.h"
 #include "harness/cli.h"
 #include "harness/environment.h"
+#include "harness/read_settings.h"
 #include "harness/sampling_workload.h"
 #include "harness/scoring_workload.h"
 #include "harness/text_reuse.h"
@@ -26,19 +27,6 @@ std::unique_ptr<Workload> make_workload(const RunSpec& spec, const LoadedModel& 
   if (is_sampling_task(spec.task))
     return make_sampling_workload(spec, model, models);
   return std::make_unique<ScoringWorkload>(spec, model);
-}
-
-// A setting that the run would not read is not silently left unread.
-void check_settings(const RunSpec& spec, const Workload& workload) {
-  const RunSpec defaults;
-  const FieldTable<RunSpec>& read = run_fields(workload.settings());
-  for (const auto& field : run_fields().fields()) {
-    const FieldValue value = field.get(spec);
-    if (read.find(field.key) == nullptr && value != field.get(defaults))
-      throw ConfigError(
-          field.key, field_text(value),
-          fmt::format("left out: a run of kind '{}' does not read it", workload.task().kind));
-  }
 }
 
 // What makes two runs the same run: settings that can change a number, and content instead of the
@@ -60,15 +48,7 @@ Json identity_json(const PreparedRun& run) {
   return identity;
 }
 
-RunHeader make_header(const PreparedRun& run) {
-  const RunSpec& spec = run.spec;
-  const LoadedModel& model = *run.model;
-  const TaskIdentity& task = run.workload->task();
-  const SpecPart part = run.workload->settings();
-  RunHeader header;
-  header.identity_json = canonical_json(identity_json(run));
-  header.run_key = sha256_hex(header.identity_json);
-  header.spec_json = canonical_json(run_fields(part).to_json(spec, false));
+void set_model(const LoadedModel& model, RunHeader& header) {
   const ModelInfo& info = model.info();
   header.model_name = model.name;
   header.family = info.family;
@@ -77,17 +57,33 @@ RunHeader make_header(const PreparedRun& run) {
   header.weights_sha256 = model.weights_sha256;
   header.tokenizer_sha256 = model.tokenizer == nullptr ? "" : model.tokenizer->sha256();
   header.model_config_json = model.config_json;
+}
+
+// Where and how it runs.
+void set_circumstances(const RunSpec& spec, SpecPart part, RunHeader& header) {
+  header.env_json = canonical_json(environment_json(spec.device));
+  header.build_json = canonical_json(build_json());
+  header.seed = spec.seed;
+  header.command = command_of(spec, part, "run");
+  header.smoke = spec.limit > 0;
+}
+
+RunHeader make_header(const PreparedRun& run) {
+  const RunSpec& spec = run.spec;
+  const TaskIdentity& task = run.workload->task();
+  const SpecPart part = run.workload->settings();
+  RunHeader header;
+  header.identity_json = canonical_json(identity_json(run));
+  header.run_key = sha256_hex(header.identity_json);
+  header.spec_json = canonical_json(run_fields(part).to_json(spec, false));
+  set_model(*run.model, header);
   header.task_name = task.name;
   header.task_kind = task.kind;
   header.task_version = task.version;
   header.data_sha256 = task.data_sha256;
   header.task_config_json = task.config_json;
   header.n_docs = task.n_docs;
-  header.env_json = canonical_json(environment_json(spec.device));
-  header.build_json = canonical_json(build_json());
-  header.seed = spec.seed;
-  header.command = command_of(spec, part, "run");
-  header.smoke = spec.limit > 0;
+  set_circumstances(spec, part, header);
   return header;
 }
 
@@ -131,6 +127,8 @@ OpenedRun begin(const PreparedRun& run, Store& store, Restart restart) {
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models) {
   const LoadedModel& model = models.load(spec);
   const double seconds = models.last_load_seconds();
+  if (!spec.task.empty())
+    check_settings(spec, model, settings_of_task(spec.task));
   PreparedRun run = prepared_with(spec, model, make_workload(spec, model, models));
   run.load_ns = static_cast<std::int64_t>(1e9 * seconds);
   return run;
@@ -142,9 +140,30 @@ PreparedRun prepared_with(const RunSpec& spec, const LoadedModel& model,
   run.spec = spec;
   run.model = &model;
   run.workload = std::move(workload);
-  check_settings(spec, *run.workload);
   run.header = make_header(run);
   return run;
+}
+
+RunHeader refused_header(const RunSpec& spec, ModelCache& models) {
+  RunHeader header;
+  header.model_name = spec.model;
+  header.dtype = spec.dtype;
+  header.model_config_json = "{}";
+  try {
+    set_model(models.load(spec), header);
+  } catch (const ConfigError&) {  // then it is the model that is refused
+  } catch (const DataError&) {
+  }
+  header.spec_json = canonical_json(run_fields().to_json(spec, false));
+  header.identity_json = canonical_json({{"refused", parse_json(header.spec_json, "settings")},
+                                         {"weights", header.weights_sha256},
+                                         {"numerics", kNumericsEpoch}});
+  header.run_key = sha256_hex(header.identity_json);
+  header.task_name = spec.task;
+  header.task_kind = "refused";
+  header.task_config_json = "{}";
+  set_circumstances(spec, SpecPart::kAll, header);
+  return header;
 }
 
 RunHeader measurement_header(const PreparedRun& run, const std::string& what,

@@ -15,12 +15,17 @@
 
 namespace dlm {
 
-// The workload is the task's. Throws ConfigError or DataError; writes nothing.
+// The workload is the task's. Throws ConfigError or DataError, also for a setting that the run does
+// not read (read_settings.h); writes nothing.
 PreparedRun prepare_run(const RunSpec& spec, ModelCache& models);
 
-// The same with a workload at hand. Throws ConfigError for a setting that it does not read.
+// The same with a workload at hand, whose settings were checked.
 PreparedRun prepared_with(const RunSpec& spec, const LoadedModel& model,
                           std::unique_ptr<Workload> workload);
+
+// The header of a run that cannot start, for the row that says why: its settings, and of its model
+// what can be had. No other run has its key.
+RunHeader refused_header(const RunSpec& spec, ModelCache& models);
 
 // The header of something else that was measured on the same model and documents: `what` and its
 // own settings take the place of the estimator in its identity.

@@ -15,6 +15,7 @@
 #include "harness/token_task.h"
 #include "harness/tokenized_text.h"
 #include "harness/window_settings.h"
+#include "tasks/datasets.h"
 #include "tasks/presets.h"
 #include "tasks/text_task.h"
 
@@ -66,6 +67,8 @@ Source token_source(const RunSpec& spec) {
 Source text_source(const RunSpec& spec, const LoadedModel& model) {
   if (spec.task.empty())
     throw ConfigError("task", "", "is needed: a named set (`dlmbench data list`) or text:FILE");
+  if (spec.task.find(':') == std::string::npos)
+    (void)find_dataset(spec.task);  // a name that is none ends it here
   if (model.tokenizer == nullptr) {
     throw ConfigError("task", spec.task,
                       "this model has no tokenizer: --tokenizer names a folder; an exact world "
@@ -189,6 +192,20 @@ void check_not_empty(const RunSpec& spec, const ScorePlan& plan) {
     throw ConfigError("task", spec.task, "nothing to score: no document has a token to score");
 }
 
+void check_vocabulary(const RunSpec& spec, const ScorePlan& plan, const ModelInfo& info) {
+  for (const ScoringUnit& unit : plan.units) {
+    for (const ScoringWindow& window : unit.windows) {
+      for (const std::int64_t id : window.ids) {
+        if (id >= info.vocab_size)
+          throw ConfigError("task", spec.task,
+                            fmt::format("has the token id {}, but the vocabulary of the model has "
+                                        "{} (0 to {})",
+                                        id, info.vocab_size, info.vocab_size - 1));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
@@ -207,6 +224,7 @@ ScorePlan make_score_plan(const RunSpec& spec, const LoadedModel& model) {
   if (plan.first_token != source.first_token)
     plan.entropy_per_token.reset();  // it is that of other tokens
   check_not_empty(spec, plan);
+  check_vocabulary(spec, plan, model.info());
   log_what_is_left_out(spec, settings, plan);
   for (const ScoringUnit& unit : plan.units) plan.scored_tokens += unit.scored_tokens();
   plan.padding_positions = padding_of(plan.units, spec.batch_size);

@@ -31,53 +31,6 @@ PastContext past_context(const SamplerSpec& sampler) {
   return sampler.past_context == "slide" ? PastContext::kSlide : PastContext::kStop;
 }
 
-// One token a step and no blocks: what else is asked for would be ignored.
-void check_autoregressive(const RunSpec& spec) {
-  refuse_sampler_helpers(spec.sampler, "writing token by token");
-  if (spec.sampler.tokens_per_step != 1)
-    throw ConfigError("tokens_per_step", std::to_string(spec.sampler.tokens_per_step),
-                      "1: the text is written token by token; --sampler names another way");
-  if (spec.sampler.steps != 0)
-    throw ConfigError("steps", std::to_string(spec.sampler.steps),
-                      "0: the text is written token by token");
-  if (spec.block_size > 1)
-    throw ConfigError("block_size", std::to_string(spec.block_size),
-                      "0 or 1: the text is written token by token; --sampler names another way");
-}
-
-// All positions at once, each by the chances that the scores give, in a text that no token ends:
-// what else is asked for would be ignored.
-void check_analytic(const RunSpec& spec) {
-  const SamplerSpec& asked = spec.sampler;
-  refuse_sampler_helpers(asked, "this sampler");
-  const auto check = [](const char* field, const auto& value, const auto& needed) {
-    if (value != needed)
-      throw ConfigError(field, fmt::format("{}", value),
-                        fmt::format("{}: the sampler analytic does not read it", needed));
-  };
-  const SamplerSpec unset;
-  check("block_size", spec.block_size, std::int64_t{0});
-  check("tokens_per_step", asked.tokens_per_step, unset.tokens_per_step);
-  check("threshold", asked.threshold, unset.threshold);
-  check("temperature", asked.temperature, unset.temperature);
-  check("top_k", asked.top_k, unset.top_k);
-  check("filter_order", asked.filter_order, unset.filter_order);
-  check("entropy_floor", asked.entropy_floor, unset.entropy_floor);
-  check("entropy_restarts", asked.entropy_restarts, unset.entropy_restarts);
-  check("past_context", asked.past_context, unset.past_context);
-  check("published", asked.published, unset.published);
-  check("reveal_schedule", asked.reveal_schedule, unset.reveal_schedule);
-  check("position_temperature", asked.position_temperature, unset.position_temperature);
-  check("eps", asked.eps, unset.eps);
-  check("factor", asked.factor, unset.factor);
-  check("guidance", asked.guidance, unset.guidance);
-  check("suppress_eos", asked.suppress_eos, unset.suppress_eos);
-  check("stale_keys", asked.stale_keys, unset.stale_keys);
-  if (asked.stop_at == "eos")
-    throw ConfigError("stop_at", asked.stop_at,
-                      "auto or length: the sampler analytic fills a text of known length");
-}
-
 // Whether the new tokens spell a stop string.
 class StopStrings final : public TextStop {
  public:
@@ -102,7 +55,7 @@ struct Ending {
 
 GenerateOptions generate_options(const RunSpec& spec, const Ending& end) {
   const TextEnding& ending = end.asked;
-  check_autoregressive(spec);
+  refuse_sampler_helpers(spec.sampler, "writing token by token");
   GenerateOptions options;
   options.max_new_tokens = ending.max_new_tokens;
   options.filter = token_filter(spec.sampler);
@@ -283,12 +236,8 @@ std::vector<std::int64_t> rendered_prompt_ids(const LoadedModel& loaded, const s
 
 TextSampler::TextSampler(RunSpec spec, const LoadedModel& loaded)
     : spec_(std::move(spec)), loaded_(loaded) {
-  if (is_autoregressive(spec_, loaded_)) {
+  if (is_autoregressive(spec_, loaded_) || spec_.sampler.name == kAnalytic) {
     refuse_sampler_helpers(spec_.sampler, "this sampler");
-    return;
-  }
-  if (spec_.sampler.name == kAnalytic) {
-    check_analytic(spec_);
     return;
   }
   const TokenFilter filter = block_options(spec_, loaded_, {TextEnding()}).filter;

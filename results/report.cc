@@ -11,33 +11,10 @@
 #include "harness/base/error.h"
 #include "harness/base/json.h"
 #include "harness/base/text.h"
+#include "results/report_parts.h"
 
 namespace dlm {
 namespace {
-
-using Settings = std::map<std::string, std::string>;
-
-void flatten(const Json& value, const std::string& name, Settings& out) {
-  if (value.is_object()) {
-    for (const auto& [key, member] : value.items())
-      flatten(member, name.empty() ? key : name + "." + key, out);
-  } else {
-    out[name] = value.is_string() ? value.get<std::string>() : canonical_json(value);
-  }
-}
-
-Table query_run(Store& store, const std::string& sql, const std::string& run_id) {
-  const std::array<Cell, 1> parameters = {run_id};
-  return store.query(sql, parameters);
-}
-
-Settings settings_of(Store& store, const std::string& run_id) {
-  const Table found = query_run(store, "SELECT spec_json FROM v_run WHERE run_id=?", run_id);
-  DLM_CHECK(!found.rows.empty(), "no run {}", run_id);
-  Settings settings;
-  flatten(parse_json(std::get<std::string>(found.rows[0][0].value), store.path()), "", settings);
-  return settings;
-}
 
 // The settings that tell the runs apart, by run. What has its own column is left out.
 struct Differences {
@@ -64,32 +41,9 @@ Differences differing_settings(Store& store, std::span<const std::string> run_id
   return differences;
 }
 
-// The last part of a dotted name where that says enough.
-std::string short_name(const std::string& name, const std::vector<std::string>& all) {
-  const std::string last = split(name, '.').back();
-  const auto same = std::count_if(all.begin(), all.end(), [&last](const std::string& other) {
-    return split(other, '.').back() == last;
-  });
-  return same == 1 ? last : name;
-}
-
-// Decimals that show about four significant digits.
-Cell rate_cell(const Cell& cell) {
-  const auto* rate = std::get_if<double>(&cell.value);
-  if (rate == nullptr || *rate <= 0)
-    return cell;
-  const int magnitude = static_cast<int>(std::floor(std::log10(*rate)));
-  return {*rate, std::clamp(3 - magnitude, 0, 12)};
-}
-
 std::optional<double> real_of(const Cell& cell) {
   const auto* real = std::get_if<double>(&cell.value);
   return real == nullptr ? std::nullopt : std::optional(*real);
-}
-
-std::string text_of(const Cell& cell) {
-  const auto* text = std::get_if<std::string>(&cell.value);
-  return text == nullptr ? "" : *text;
 }
 
 // A standard error with the decimals of its value, or more where they would hide it: 0 means exact.
@@ -244,18 +198,6 @@ std::vector<Cell> estimate_cells(const std::vector<Cell>& found, const Cell& nfe
           note_of(found)};
 }
 
-// People are spared a column in which nothing stands.
-void hide_empty(Table& table, const std::string& name) {
-  for (std::size_t i = 0; i < table.columns.size(); ++i) {
-    if (table.columns[i].name != name)
-      continue;
-    const bool empty = std::all_of(table.rows.begin(), table.rows.end(),
-                                   [i](const auto& row) { return text_of(row[i]).empty(); });
-    if (empty)
-      table.columns[i].audience = Audience::kPrograms;
-  }
-}
-
 // One row as a table of names and values, without what is unknown.
 Table transposed(const Table& table, const std::string& title) {
   Table facts{title, {{"fact", ""}, {"value", ""}}, {}};
@@ -276,9 +218,8 @@ Table data_table(Store& store, const std::string& run_id) {
   const std::string config = found.rows.empty() ? "" : text_of(found.rows[0][0]);
   if (config.empty())
     return table;
-  Settings facts;
-  flatten(parse_json(config, store.path()), "", facts);
-  for (const auto& [name, value] : facts) table.rows.push_back({name, value});
+  for (const auto& [name, value] : flat_facts(parse_json(config, store.path())))
+    table.rows.push_back({name, value});
   return table;
 }
 
@@ -344,52 +285,6 @@ Table export_examples(Store& store, std::span<const std::string> run_ids) {
 }
 
 }  // namespace
-
-std::vector<std::string> select_runs(Store& store, const RunFilter& filter) {
-  static const std::vector<std::string> kStatuses = {"running", "done", "failed", "partial"};
-  if (!filter.status.empty() &&
-      std::find(kStatuses.begin(), kStatuses.end(), filter.status) == kStatuses.end())
-    throw unknown_name("status", filter.status, kStatuses);
-  const std::array<Cell, 5> parameters = {filter.model, filter.task, filter.status,
-                                          static_cast<std::int64_t>(filter.superseded ? 1 : 0),
-                                          filter.limit > 0 ? filter.limit : std::int64_t{-1}};
-  const Table found = store.query(
-      "SELECT run_id FROM (SELECT run_id FROM v_run WHERE ?1 IN ('',model) AND ?2 IN ('',task) AND "
-      "?3 IN ('',status) AND (?4 OR superseded_by IS NULL) ORDER BY run_id DESC LIMIT ?5) "
-      "ORDER BY run_id",
-      parameters);
-  std::vector<std::string> run_ids;
-  for (const auto& row : found.rows) run_ids.push_back(text_of(row[0]));
-  return run_ids;
-}
-
-Table runs_table(Store& store, const RunFilter& filter) {
-  constexpr Align kRight = Align::kRight;
-  Table table;
-  table.columns = {{"run_id", "run"},
-                   {"model", ""},
-                   {"task", ""},
-                   {"seed", "", kRight},
-                   {"status", ""},
-                   {"smoke", "", kRight, Audience::kPrograms},
-                   {"rows", "", kRight},
-                   {"n_docs", "n docs", kRight},
-                   {"started_at", "started"},
-                   {"wall_s", "wall s", kRight},
-                   {"error", ""}};
-  for (const std::string& run_id : select_runs(store, filter)) {
-    Table found = query_run(store,
-                            "SELECT run_id, model, task, seed, status, smoke, "
-                            "coalesce(stored_rows,(SELECT count(*) FROM sample s WHERE "
-                            "s.run_id=v.run_id)), n_docs, started_at, "
-                            "wall_ns/1e9, error FROM v_run v WHERE run_id=?",
-                            run_id);
-    found.rows[0][9] = rate_cell(found.rows[0][9]);
-    table.rows.push_back(std::move(found.rows[0]));
-  }
-  hide_empty(table, "error");
-  return table;
-}
 
 Table estimates_table(Store& store, std::span<const std::string> run_ids) {
   const Differences differences = differing_settings(store, run_ids);

@@ -14,17 +14,17 @@ namespace dlm {
 
 // Which runs; an empty member does not filter.
 struct RunFilter {
-  std::string model;        // its name
-  std::string task;         // its name
+  std::string model;        // its name, as typed for the run, or a pattern ("gpt2*")
+  std::string task;         // alike
   std::string status;       // "running", "done", "failed" or "partial"
   std::int64_t limit = 0;   // the latest so many; 0 = all
   bool superseded = false;  // also runs that were measured anew
 };
 
-// The ids of the runs, oldest first. Throws ConfigError for a status that does not exist.
+// Ids, oldest first. Warns of a model or task that no run has; ConfigError for no such status.
 std::vector<std::string> select_runs(Store& store, const RunFilter& filter);
 
-// One line a run, oldest first: what it measured, how far it came, what it took.
+// One line a run, oldest first, with the settings that tell apart runs of one model and task.
 Table runs_table(Store& store, const RunFilter& filter);
 
 // One line an estimate, in the order of `run_ids`. The settings in which the runs differ are

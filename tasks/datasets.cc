@@ -4,6 +4,7 @@
 
 #include "harness/base/error.h"
 #include "harness/base/file.h"
+#include "tasks/definition.h"
 
 namespace dlm {
 namespace {
@@ -100,6 +101,7 @@ const NamedDataset& find_dataset(std::string_view name) {
       return dataset;
     known.push_back(dataset.name);
   }
+  for (const TaskDefinition& definition : task_definitions()) known.push_back(definition.id);
   throw unknown_name("task", name, known);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -22,6 +23,8 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 std::string allowed_range(const char* kind, const FieldLimits& limits) {
   const bool low = std::isfinite(limits.low);
   const bool high = std::isfinite(limits.high);
+  if (limits.low == std::numeric_limits<double>::min())
+    return fmt::format("{} above 0{}", kind, high ? fmt::format(", at most {}", limits.high) : "");
   if (low && high)
     return fmt::format("{} from {} to {}", kind, limits.low, limits.high);
   if (low)

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "harness/commands/store_options.h"
 #include "harness/environment.h"
 #include "harness/model_loading.h"
+#include "harness/read_settings.h"
 #include "harness/sweep.h"
 #include "harness/whole_text_settings.h"
 #include "models/machine_probe.h"
@@ -302,11 +304,17 @@ int bench_command(const Arguments& args) {
   ModelCache models;
   Machine machine;
   std::unique_ptr<Store> store;
+  Sweep sweep(specs);
+  std::set<std::pair<std::string, std::int64_t>> measured;
   bool failed = false;
-  for (const RunSpec& spec : specs) {
+  for (const RunSpec& asked : specs) {
     for (const std::int64_t context : bench.contexts) {
       try {
-        const LoadedModel& model = models.load(spec);
+        const LoadedModel& model = models.load(asked);
+        const RunSpec spec = sweep.read_part(asked, model, SpecPart::kGenerate);
+        const std::string command = command_of(spec, SpecPart::kGenerate, "bench");
+        if (!measured.emplace(command, context).second)
+          continue;  // what told it from another is not read
         Measured run{spec,
                      context,
                      block_size_of(spec, model),
@@ -329,12 +337,15 @@ int bench_command(const Arguments& args) {
           throw;
         failed = true;
         log_warning(fmt::format("{} --context {}: {}",
-                                command_of(spec, SpecPart::kGenerate, "bench"), context,
+                                command_of(asked, SpecPart::kGenerate, "bench"), context,
                                 error.what()));
       }
     }
   }
-  return failed ? kExitUsage : kExitOk;
+  sweep.warn_of_unread();
+  if (!failed)
+    return kExitOk;
+  return store == nullptr ? kExitUsage : kExitRunFailed;
 }
 
 }  // namespace dlm

@@ -11,6 +11,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
 #include "harness/estimator_settings.h"
+#include "harness/read_settings.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/compare_cost.h"
 
@@ -75,7 +76,8 @@ void add_results(const CostComparison& found, const CostQuestion& question, Fini
 int cost_command(const Arguments& args) {
   CommandOptions cli("cost --model M --task T [settings]", kText);
   add_scored_run_options(cli);
-  cli.value("repeats", "estimates of each (32)").fields(SpecPart::kScore);
+  cli.value("repeats", "estimates of each (32)")
+      .fields(settings_without(SpecPart::kScore, {"metrics", "estimator.target_ci"}));
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;

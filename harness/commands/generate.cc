@@ -15,6 +15,7 @@
 #include "harness/commands/command.h"
 #include "harness/data_root.h"
 #include "harness/model_loading.h"
+#include "harness/read_settings.h"
 #include "harness/text_sampling.h"
 #include "models/runtime.h"
 #include "tasks/chat_template.h"
@@ -193,18 +194,23 @@ int generate_command(const Arguments& args) {
   const bool names_base = !spec.sampler.adjust.empty();
   const LoadedModel& loaded =
       cache.load(spec, names_base ? WeightsHash::kTake : WeightsHash::kSkip);
+  check_settings(spec, loaded, SpecPart::kGenerate);
   const auto prompts = make_prompts(loaded, chat ? as_chat(*chat, *options, request) : request);
   TextSampler sampler(spec, loaded);
   const PassCounts before = sampler.counts();
   const auto outs = sampler.sample(prompts, ending_of(*options, spec, loaded));
-  std::int64_t tokens = 0;
+  std::int64_t tokens = 0, cut = 0;
   for (std::size_t i = 0; i < outs.size(); ++i) {
     const std::string line = format == "jsonl"
                                  ? canonical_json(as_json(loaded, request, prompts[i], outs[i]))
                                  : as_text(loaded, outs[i]);
     fmt::print("{}\n", line);
     tokens += std::ssize(outs[i].fresh);
+    cut += outs[i].finish == FinishReason::kContext ? 1 : 0;
   }
+  if (cut > 0)
+    log_info("{} of {} texts stopped at the model's length, {}; --past-context slide goes on", cut,
+             outs.size(), loaded.info().max_length);
   const PassCounts counts = sampler.counts() - before;
   log_info("{} tokens in {} passes ({:.3g} GFLOP); model opened in {:.2f} s", tokens, counts.passes,
            counts.flops / 1e9, cache.last_load_seconds());

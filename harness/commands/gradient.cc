@@ -17,6 +17,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
 #include "harness/data_root.h"
+#include "harness/read_settings.h"
 #include "harness/scorers/scored_run.h"
 #include "models/training/gradient_variance.h"
 #include "models/training/make_trainable.h"
@@ -83,16 +84,25 @@ void add_result(const GradientVariance& found, const std::string& draw, std::int
   run.estimates.push_back(mean);
 }
 
+// Network and block size are the folder's own.
+std::vector<std::string> unread_settings() {
+  std::vector<std::string> keys = estimator_settings();
+  keys.insert(keys.end(), {"block_size", "any_block_size", "parameterization", "noise_convention",
+                           "linear_backend"});
+  return keys;
+}
+
 }  // namespace
 
 int gradient_command(const Arguments& args) {
   CommandOptions cli("gradient --model M --task T [settings]", kText);
   add_scored_run_options(cli);
-  cli.value("batches", "use only the first N batches (100)").fields(SpecPart::kScore);
+  cli.value("batches", "use only the first N batches (100)")
+      .fields(settings_without(SpecPart::kScore, unread_settings()));
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
-  MeasuringCommand command(*options);
+  MeasuringCommand command(*options, MeasuredModels::kCheckpoints);
   const RunSpec& spec = command.spec();
   const std::vector<TrainBatch> batches =
       full_batches(command.sequences(), spec.batch_size, batch_limit(*options));

@@ -1,6 +1,7 @@
 // `law`: how far from the joint a sampler's text is, exactly, on a world small enough to enumerate.
 #include <chrono>
 #include <cmath>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "harness/cli.h"
 #include "harness/commands/command.h"
 #include "harness/environment.h"
+#include "harness/read_settings.h"
 #include "harness/scorers/scored_run.h"
 #include "harness/sweep.h"
 #include "harness/text_sampling.h"
@@ -103,19 +105,55 @@ FinishedRun measure(const RunSpec& spec) {
   return run;
 }
 
+// What a law without draws and without an end does not depend on.
+const std::vector<std::string> kUnread = {"dtype",
+                                          "device",
+                                          "linear_backend",
+                                          "tokenizer",
+                                          "parameterization",
+                                          "noise_convention",
+                                          "any_block_size",
+                                          "batch_size",
+                                          "sampler.stop_at",
+                                          "sampler.entropy_floor",
+                                          "sampler.entropy_restarts",
+                                          "sampler.past_context",
+                                          "sampler.max_new_tokens",
+                                          "sampler.cache",
+                                          "sampler.published",
+                                          "sampler.reveal_schedule",
+                                          "sampler.eps",
+                                          "sampler.position_temperature",
+                                          "sampler.factor",
+                                          "sampler.guidance",
+                                          "sampler.suppress_eos",
+                                          "sampler.stale_keys",
+                                          "sampler.verifier",
+                                          "sampler.adjust",
+                                          "sampler.filter_order"};
+
 }  // namespace
 
 int law_command(const Arguments& args) {
   CommandOptions cli("law --model exact:tabular?v=V&l=L [sampler settings]", kText);
   add_scored_run_options(cli);
-  cli.fields(SpecPart::kGenerate);
+  cli.fields(settings_without(SpecPart::kGenerate, kUnread));
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;
   std::vector<SweepAxis> axes;
   for (const auto& [key, text] : options->field_texts) axes.push_back(make_axis(key, text));
+  const std::vector<RunSpec> specs = expand({}, axes);
+  Sweep sweep(specs);
+  std::set<std::string> measured;
   std::vector<FinishedRun> runs;
-  for (const RunSpec& spec : expand({}, axes)) runs.push_back(measure(spec));
+  for (const RunSpec& asked : specs) {
+    const RunSpec spec = sweep.read_part(asked, RunMethod{"", reveal_options(asked.sampler).policy},
+                                         SpecPart::kGenerate);
+    if (measured.insert(command_of(spec, SpecPart::kGenerate, "law")).second)
+      runs.push_back(measure(spec));
+  }
+  sweep.warn_of_unread();
   return record_finished_runs(*options, runs);
 }
 

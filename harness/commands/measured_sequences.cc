@@ -4,8 +4,11 @@
 #include <utility>
 
 #include "harness/base/error.h"
+#include "harness/estimator_settings.h"
+#include "harness/read_settings.h"
 #include "harness/runner.h"
 #include "models/runtime.h"
+#include "models/shape_model.h"
 
 namespace dlm {
 namespace {
@@ -18,12 +21,37 @@ RunSpec spec_with_threads(const ParsedOptions& options) {
 
 }  // namespace
 
-Measurement prepare_measurement(RunSpec spec, ModelCache& models) {
+const std::vector<std::string>& estimator_settings() {
+  static const std::vector<std::string> kKeys = {"metrics",
+                                                 "estimator.estimator",
+                                                 "estimator.draws",
+                                                 "estimator.replicates",
+                                                 "estimator.t_min",
+                                                 "estimator.t_max",
+                                                 "estimator.strata",
+                                                 "estimator.strata_rows",
+                                                 "estimator.schedule",
+                                                 "estimator.reveal_order",
+                                                 "estimator.reveal_per_step",
+                                                 "estimator.target_ci"};
+  return kKeys;
+}
+
+Measurement prepare_measurement(RunSpec spec, ModelCache& models, MeasuredModels which) {
   const LoadedModel& model = models.load(spec);
+  const bool is_checkpoint =
+      model.denoiser != nullptr && model.model == nullptr && !is_shape(spec.model);
+  if (which == MeasuredModels::kCheckpoints && !is_checkpoint)
+    throw ConfigError("model", spec.model, "the folder of a diffusion model, as `train` leaves it");
   if (model.denoiser == nullptr)
     throw ConfigError("model", spec.model, "a diffusion model or an exact world");
   if (model.model != nullptr && spec.estimator.name == "auto")
     spec.estimator.name = "stratified";
+  if (estimator_name(spec, model) == "exact")
+    throw ConfigError("estimator", spec.estimator.name,
+                      "an estimator of a diffusion likelihood: stratified, reference, enumerate, "
+                      "order");
+  check_settings(spec, model, SpecPart::kScore);
   auto workload = std::make_unique<ScoringWorkload>(spec, model);
   const ScoringWorkload* scoring = workload.get();
   return {prepared_with(spec, model, std::move(workload)), scoring};
@@ -43,8 +71,9 @@ MeasuredSequences measured_sequences(const ScorePlan& plan) {
   return sequences;
 }
 
-MeasuringCommand::MeasuringCommand(const ParsedOptions& options)
-    : options_(options), measurement_(prepare_measurement(spec_with_threads(options), models_)) {
+MeasuringCommand::MeasuringCommand(const ParsedOptions& options, MeasuredModels which)
+    : options_(options),
+      measurement_(prepare_measurement(spec_with_threads(options), models_, which)) {
   start();
 }
 

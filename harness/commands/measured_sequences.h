@@ -17,14 +17,25 @@
 
 namespace dlm {
 
+// Settings of a likelihood that are no part of what `schedule` and `gradient` do: they draw masks
+// of their own.
+const std::vector<std::string>& estimator_settings();
+
 struct Measurement {
   PreparedRun run;
   const ScoringWorkload* scoring = nullptr;  // the run's workload; it has an estimator
 };
 
+// Which models a command measures.
+enum class MeasuredModels {
+  kDenoisers,   // exact worlds too
+  kCheckpoints  // of diffusion models
+};
+
 // A likelihood run with an estimator: an exact world is taken as a denoiser. Throws ConfigError
-// where the model is autoregressive, and as prepare_run.
-Measurement prepare_measurement(RunSpec spec, ModelCache& models);
+// for another model, and as prepare_run.
+Measurement prepare_measurement(RunSpec spec, ModelCache& models,
+                                MeasuredModels which = MeasuredModels::kDenoisers);
 
 struct MeasuredSequences {
   std::vector<std::vector<std::int64_t>> ids;  // of all windows, of one length
@@ -38,7 +49,8 @@ MeasuredSequences measured_sequences(const ScorePlan& plan);
 class MeasuringCommand {
  public:
   // Loads the model. Throws as prepare_measurement.
-  explicit MeasuringCommand(const ParsedOptions& options);
+  explicit MeasuringCommand(const ParsedOptions& options,
+                            MeasuredModels which = MeasuredModels::kDenoisers);
 
   MeasuringCommand(const MeasuringCommand&) = delete;
   MeasuringCommand& operator=(const MeasuringCommand&) = delete;

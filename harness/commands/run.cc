@@ -1,7 +1,9 @@
 // `run`: evaluates a suite or one combination of model and task, and their sweeps.
+#include <array>
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/store_options.h"
 #include "harness/data_root.h"
+#include "harness/read_settings.h"
 #include "harness/run_rows.h"
 #include "harness/runner.h"
 #include "harness/sampling_workload.h"
@@ -37,7 +40,8 @@ constexpr const char* kText =
     "is done is shown from\n"
     "the store; metrics that it was not asked for before are computed from its rows, and another "
     "judge or reference reads\nthe text that is there. Lists (4,8) and ranges (8-64*2, 1-3) "
-    "multiply into a sweep.\n\n"
+    "multiply into a sweep;\n"
+    "a setting that only some of its runs read is left out of the others.\n\n"
     "  dlmbench run\n"
     "  dlmbench run my-suite.toml --batch-size 16\n"
     "  dlmbench run --model gpt2/ --task wikitext2 --packing sliding --length 1024 --stride 512\n"
@@ -108,32 +112,116 @@ RunPlan make_run_plan(const ParsedOptions& options) {
   return plan;
 }
 
+std::vector<RunSpec> specs_of(const std::vector<PlannedRun>& runs) {
+  std::vector<RunSpec> specs;
+  for (const PlannedRun& planned : runs) specs.push_back(planned.spec);
+  return specs;
+}
+
+// What is left of the planned runs when each is without the settings that it does not read.
+class PlannedSweep {
+ public:
+  explicit PlannedSweep(const std::vector<PlannedRun>& runs) : sweep_(specs_of(runs)) {}
+
+  // Nothing for a run that is one before it again, once what told them apart is left out.
+  std::optional<PreparedRun> prepare(const PlannedRun& planned, ModelCache& models) {
+    const RunSpec& asked = planned.spec;
+    RunSpec spec = asked;
+    if (!asked.task.empty())
+      spec = sweep_.read_part(asked, models.load(asked), settings_of_task(asked.task));
+    PreparedRun run = prepare_run(spec, models);
+    const bool is_cut =
+        command_of(spec, SpecPart::kAll, "run") != command_of(asked, SpecPart::kAll, "run");
+    const auto [before, is_new] = cut_.emplace(planned.table + run.header.run_key, is_cut);
+    if (is_new || !(is_cut || before->second))
+      return run;
+    log_info("{}: the same run as one before it", command_of(asked, SpecPart::kAll, "run"));
+    return std::nullopt;
+  }
+
+  void warn_of_unread() const { sweep_.warn_of_unread(); }
+
+ private:
+  Sweep sweep_;
+  std::map<std::string, bool> cut_;  // whether settings were left out, by table and run key
+};
+
 // A few lines a run: what it is and how much work.
 int dry_run(const std::vector<PlannedRun>& runs) {
   ModelCache models;
+  PlannedSweep sweep(runs);
+  std::size_t count = 0;
   for (const PlannedRun& planned : runs) {
-    const RunSpec& spec = planned.spec;
-    const PreparedRun run = prepare_run(spec, models);
-    fmt::print("{}  key {}  {}\n", run.header.command, run.header.run_key.substr(0, 12),
-               run.workload->plan_text());
+    const std::optional<PreparedRun> run = sweep.prepare(planned, models);
+    if (!run)
+      continue;
+    ++count;
+    fmt::print("{}  key {}  {}\n", run->header.command, run->header.run_key.substr(0, 12),
+               run->workload->plan_text());
   }
-  fmt::print("{} runs\n", runs.size());
+  sweep.warn_of_unread();
+  fmt::print("{} runs\n", count);
   return kExitOk;
 }
 
 // The runs of one invocation; the store is opened when the first run turned out to be possible.
 class Session {
  public:
-  Session(const ParsedOptions& options, std::vector<SuiteTable> tables,
-          std::span<const RunSpec> generating)
+  Session(const ParsedOptions& options, const RunPlan& plan, std::span<const RunSpec> generating)
       : options_(options),
         restart_(options.has("fresh") ? Restart::kFresh : Restart::kResume),
-        tables_(std::move(tables)),
+        tables_(plan.tables),
+        sweep_(plan.runs),
         rows_(generating) {}
 
   void run(const PlannedRun& planned) {
-    const RunSpec& spec = planned.spec;
-    const PreparedRun prepared = prepare_run(spec, models_);
+    const std::optional<PreparedRun> prepared = sweep_.prepare(planned, models_);
+    if (prepared)
+      execute(planned, *prepared);
+  }
+
+  // One run of a sweep that can not start, or whose rows the store does not take, does not stop the
+  // others.
+  void run_or_note(const PlannedRun& planned) {
+    std::optional<PreparedRun> prepared;
+    try {
+      prepared = sweep_.prepare(planned, models_);
+    } catch (const ConfigError& error) {
+      note_refused(planned.spec, error);
+    } catch (const DataError& error) {
+      note_refused(planned.spec, error);
+    }
+    try {
+      if (prepared)
+        execute(planned, *prepared);
+    } catch (const ConfigError& error) {
+      note(planned.spec, error);
+    } catch (const DataError& error) {
+      note(planned.spec, error);
+    }
+  }
+
+  int finish() {
+    sweep_.warn_of_unread();
+    if (store_ != nullptr)
+      keep_refused();
+    if (!run_ids_.empty()) {
+      const Table table = estimates_table(*store_, run_ids_);
+      fmt::print("{}", render(table, options_.get("output", "md")));
+    }
+    for (const SuiteTable& table : tables_) print_table(table);
+    if (is_bad_table_ || (store_ == nullptr && !refused_.empty()))
+      return kExitUsage;
+    return failed_ || !refused_.empty() ? kExitRunFailed : kExitOk;
+  }
+
+ private:
+  struct Refused {
+    RunHeader header;
+    std::string error;
+  };
+
+  void execute(const PlannedRun& planned, const PreparedRun& prepared) {
     if (store_ == nullptr)
       store_ = open_store(options_);
     const RunResult outcome = execute_run(prepared, *store_, restart_);
@@ -142,7 +230,7 @@ class Session {
     else if (!prints_rows(prepared))
       run_ids_.push_back(outcome.run_id);
     else if (outcome.error.empty())
-      rows_.print(*store_, outcome.run_id, spec);
+      rows_.print(*store_, outcome.run_id, prepared.spec);
     if (!outcome.error.empty()) {
       failed_ = true;
       log_warning(fmt::format("run {} failed: {}", outcome.run_id, outcome.error));
@@ -153,29 +241,6 @@ class Session {
     log_info("repeat: {}", prepared.header.command);
   }
 
-  // One run of a sweep that can not start does not stop the others.
-  void run_or_note(const PlannedRun& planned) {
-    try {
-      run(planned);
-    } catch (const ConfigError& error) {
-      note(planned.spec, error);
-    } catch (const DataError& error) {
-      note(planned.spec, error);
-    }
-  }
-
-  int finish() {
-    if (!run_ids_.empty()) {
-      const Table table = estimates_table(*store_, run_ids_);
-      fmt::print("{}", render(table, options_.get("output", "md")));
-    }
-    for (const SuiteTable& table : tables_) print_table(table);
-    if (refused_)
-      return kExitUsage;
-    return failed_ ? kExitRunFailed : kExitOk;
-  }
-
- private:
   // For people; programs get every estimate of every run.
   bool is_in_table(const PlannedRun& planned) const {
     return !planned.table.empty() && options_.get("output", "md") == "md";
@@ -188,7 +253,7 @@ class Session {
     try {
       fmt::print("\n{}", render(model_table(*store_, runs->second, table.spec), "md"));
     } catch (const ConfigError& error) {
-      refused_ = true;
+      is_bad_table_ = true;
       log_warning(error.what());
     }
   }
@@ -198,8 +263,28 @@ class Session {
     return run.workload->settings() == SpecPart::kSample && options_.get("output", "md") == "md";
   }
 
+  void note_refused(const RunSpec& spec, const Error& error) {
+    refused_.push_back({refused_header(spec, models_), error.what()});
+    log_warning(fmt::format("{}: {}", command_of(spec, SpecPart::kAll, "run"), error.what()));
+  }
+
+  // A row each, once, with its error. Where no run was possible there is no store, and none is
+  // made.
+  void keep_refused() {
+    for (const Refused& one : refused_) {
+      const std::array<Cell, 2> parameters = {one.header.run_key, one.error};
+      const Table before = store_->query(
+          "SELECT run_id FROM run WHERE run_key=? AND error=? AND status='failed'", parameters);
+      if (!before.rows.empty())
+        continue;
+      const OpenedRun opened = store_->begin_run(one.header, restart_);
+      if (opened.state != RunState::kBusy)
+        store_->finish_run(opened.run_id, {.outcome = RunOutcome::kFailed, .error = one.error});
+    }
+  }
+
   void note(const RunSpec& spec, const Error& error) {
-    refused_ = true;
+    failed_ = true;
     log_warning(fmt::format("{}: {}", command_of(spec, SpecPart::kAll, "run"), error.what()));
   }
 
@@ -208,11 +293,13 @@ class Session {
   ModelCache models_;
   std::unique_ptr<Store> store_;
   std::vector<SuiteTable> tables_;
+  PlannedSweep sweep_;
   std::map<std::string, std::vector<std::string>> table_runs_;  // by the table's name
   RunRows rows_;
   std::vector<std::string> run_ids_;
+  std::vector<Refused> refused_;
   bool failed_ = false;
-  bool refused_ = false;
+  bool is_bad_table_ = false;
 };
 
 }  // namespace
@@ -231,7 +318,7 @@ int run_command(const Arguments& args) {
   check_output_format(*options);
   if (options->has("quiet"))
     set_log_level(LogLevel::kQuiet);
-  RunPlan plan = make_run_plan(*options);
+  const RunPlan plan = make_run_plan(*options);
   if (plan.runs.empty())
     throw ConfigError("run", "", "nothing to run");
   set_threads(plan.runs.front().spec.threads);
@@ -242,7 +329,7 @@ int run_command(const Arguments& args) {
     if (is_sampling_task(planned.spec.task) && planned.table.empty())
       generating.push_back(planned.spec);
   }
-  Session session(*options, std::move(plan.tables), generating);
+  Session session(*options, plan, generating);
   if (plan.runs.size() == 1) {
     session.run(plan.runs.front());
   } else {

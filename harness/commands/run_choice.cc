@@ -35,8 +35,9 @@ void refuse_filters(const ParsedOptions& options) {
 }  // namespace
 
 void add_filter_options(CommandOptions& cli) {
-  cli.value("model", "only runs of this model's name")
-      .value("task", "only runs of this task's name")
+  cli.value("model",
+            "only runs of this model: its name, as typed for the run, or a pattern ('gpt2*')")
+      .value("task", "only runs of this task, alike")
       .value("status", "only running, done, failed or partial ones")
       .value("limit,n", "only the latest N")
       .flag("all", "also runs that were measured anew since");

@@ -13,6 +13,7 @@
 #include "harness/commands/command.h"
 #include "harness/commands/measured_sequences.h"
 #include "harness/nelbo_variance.h"
+#include "harness/read_settings.h"
 #include "harness/scorers/scored_run.h"
 #include "models/diffusion/clipped_schedule.h"
 
@@ -59,6 +60,12 @@ ClippedSearchOptions search_options(const ParsedOptions& options, const Measurem
   if (!step)
     throw ConfigError("delta", delta, "must be a number above 0");
   search.grid.delta = *step;
+  for (const NoiseInterval& interval : candidate_intervals(search.grid, search.block_size)) {
+    if (interval.high > 1 + 1e-6)  // f32
+      throw ConfigError("delta", delta,
+                        fmt::format("a divisor of 1 less each width: [{:.3g}, {:.3g}] ends above 1",
+                                    interval.low, interval.high));
+  }
   const std::string most = options.get("batches", "100");
   const auto batches = parse_int(most);
   if (!batches || *batches < 1)
@@ -118,7 +125,7 @@ int schedule_command(const Arguments& args) {
       .value("delta", "between their lower ends (0.05)")
       .value("batches", "use only the first N batches (100, as published)")
       .flag("no-resample", "keep masks whose fraction falls outside the interval")
-      .fields(SpecPart::kScore);
+      .fields(settings_without(SpecPart::kScore, estimator_settings()));
   const auto options = cli.parse(args);
   if (!options)
     return kExitOk;

@@ -49,7 +49,8 @@ TEST(Program, HelpListsEveryCommandAndEachHasItsOwn) {
 
 TEST(Program, DefaultSuiteWithoutDataMeasuresTheExactWorlds) {
   const TemporaryFolder folder;
-  const ProcessOptions options{.environment = {{"DLMBENCH_DATA", "/nonexistent"}}};
+  const ProcessOptions options{
+      .environment = {{"DLMBENCH_DATA", "/nonexistent"}, {"DLMBENCH_ZOO", "/nonexistent"}}};
   const std::string db = folder.file("r.db");
   const ProcessResult result = dlmbench({"run", "--db", db}, options);
   EXPECT_EQ(result.code, 0) << result.err;

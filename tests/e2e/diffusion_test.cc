@@ -218,10 +218,9 @@ TEST_F(Diffusion, ScheduleFindsTheIntervalAndCostTheGain) {
 TEST_F(Diffusion, GradientMeasuresEveryDrawOfNoise) {
   const TemporaryFolder folder;
   write_random_dit(folder.file("model"), {.layers = 1, .prefix = ""});
-  const Words args{"--model",      folder.file("model"),
-                   "--task",       "draws:markov?v=12&seed=1&documents=64&length=48",
-                   "--block-size", "4",
-                   "-b",           "8"};
+  const Words args{"--model", folder.file("model"),
+                   "--task",  "draws:markov?v=12&seed=1&documents=64&length=48",
+                   "-b",      "8"};
   expect_runs(args, "gradient");
   const auto variance = [&](const std::string& draw) {
     return numbers("select value from metric where metric='gradient_variance' and variant='" +

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -50,24 +51,35 @@ TEST_F(ZooFolders, EachModelIsLookedUpOnItsOwn) {
   EXPECT_EQ(resolve_data_path("a/b:c"), "a/b:c");
 }
 
-TEST_F(ZooFolders, ANameThatNoneHoldsIsAnErrorThatListsThem) {
-  make("mine", "a");
-  set(folder_.file("mine") + ":" + folder_.file("none"));
-  EXPECT_TRUE(has_zoo());
-  for (const char* name : {"zoo:c", "zoo:"}) {
-    try {
-      (void)resolve_data_path(name);
-      ADD_FAILURE() << name;
-    } catch (const ConfigError& error) {
-      EXPECT_NE(
-          std::string(error.what())
-              .find("one of these holds: " + folder_.file("mine") + ", " + folder_.file("none")),
-          std::string::npos)
-          << error.what();
-    }
+std::string refusal(const std::string& path) {
+  try {
+    (void)resolve_data_path(path);
+  } catch (const ConfigError& error) {
+    return error.what();
   }
-  set(folder_.file("none"));
+  return "";
+}
+
+TEST_F(ZooFolders, ANameThatNoneHoldsIsAnErrorThatListsThem) {
+  make("mine", "small-a");
+  make("mine", "small-b");
+  std::ofstream(folder_.file("mine") + "/README.md") << "no model";
+  std::ofstream(folder_.file("mine") + "/test.tokens.safetensors") << "";
+  const std::string mine = folder_.file("mine"), none = folder_.file("none");
+  set(mine + ":" + none);
+  EXPECT_TRUE(has_zoo());
+  const std::string held = mine + ", " + none + " holds small-a, small-b, test.tokens.safetensors";
+  EXPECT_EQ(refusal("zoo:smal-b"),
+            "model = 'zoo:smal-b': unknown; did you mean 'zoo:small-b'? " + held);
+  EXPECT_EQ(refusal("zoo:"), "model = 'zoo:': unknown; " + held);
+  EXPECT_EQ(refusal("zoo:tes.tokens.safetensors"),
+            "task = 'zoo:tes.tokens.safetensors': unknown; did you mean "
+            "'zoo:test.tokens.safetensors'? " +
+                held);
+  set(none);
   EXPECT_FALSE(has_zoo());
+  EXPECT_EQ(refusal("zoo:small-a"), "model = 'zoo:small-a': there are no models in " + none +
+                                        "; go to the repository's folder or set DLMBENCH_ZOO");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "harness/base/error.h"
 #include "harness/model_loading.h"
+#include "harness/read_settings.h"
 #include "harness/text_sampling.h"
 #include "harness/whole_text_settings.h"
 #include "models/exact/tabular.h"
@@ -227,9 +228,14 @@ TEST_F(TextSamplerTest, CountsTheVerifierBesideTheModel) {
   EXPECT_GT(all.flops, 1.5 * own.flops);
 }
 
-TEST_F(TextSamplerTest, AnalyticRefusesWhatItDoesNotRead) {
-  const LoadedModel model = scores();
-  EXPECT_NO_THROW(TextSampler(spec_of("analytic"), model));
+TEST(ReadSettings, AnalyticRefusesWhatItDoesNotRead) {
+  const RunMethod method{"", "analytic"};
+  const auto check = [&](const RunSpec& spec) {
+    check_settings(spec, method, SpecPart::kGenerate);
+  };
+  RunSpec plain;
+  plain.sampler.name = "analytic";
+  EXPECT_NO_THROW(check(plain));
   const std::vector<void (*)(RunSpec&)> changes = {
       [](RunSpec& spec) { spec.block_size = 4; },
       [](RunSpec& spec) { spec.sampler.tokens_per_step = 2; },
@@ -246,9 +252,9 @@ TEST_F(TextSamplerTest, AnalyticRefusesWhatItDoesNotRead) {
       [](RunSpec& spec) { spec.sampler.suppress_eos = "last"; },
       [](RunSpec& spec) { spec.sampler.stale_keys = "dual"; }};
   for (std::size_t i = 0; i < changes.size(); ++i) {
-    RunSpec spec = spec_of("analytic");
+    RunSpec spec = plain;
     changes[i](spec);
-    EXPECT_THROW(TextSampler(spec, model), ConfigError) << i;
+    EXPECT_THROW(check(spec), ConfigError) << i;
   }
 }
 

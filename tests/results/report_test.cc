@@ -125,14 +125,19 @@ TEST(RunsTable, ListsAndFilters) {
   const Table all = runs_table(*s.store, {});
   ASSERT_EQ(all.rows.size(), 3U);
   Table shown = all;
-  for (auto& row : shown.rows) row[0] = row[8] = "x";
+  for (auto& row : shown.rows) row[0] = row[9] = "x";
   EXPECT_EQ(
       render(shown, "md"),
-      "| run | model | task   | seed | status | rows | n docs | started | wall s | error    |\n"
-      "| --- | ----- | ------ | ---: | ------ | ---: | -----: | ------- | -----: | -------- |\n"
-      "| x   | tiny  | corpus |    7 | done   |    2 |    100 | x       |  1.500 |          |\n"
-      "| x   | tiny  | corpus |    7 | done   |    2 |    100 | x       |  1.500 |          |\n"
-      "| x   | tiny  | corpus |    7 | failed |    0 |    100 | x       |      0 | it broke |\n");
+      "| run | model | task   | block_size | seed | status | rows | n docs | started | wall s | "
+      "error    |\n"
+      "| --- | ----- | ------ | ---------- | ---: | ------ | ---: | -----: | ------- | -----: | "
+      "-------- |\n"
+      "| x   | tiny  | corpus | 4          |    7 | done   |    2 |    100 | x       |  1.500 | "
+      "         |\n"
+      "| x   | tiny  | corpus | 16         |    7 | done   |    2 |    100 | x       |  1.500 | "
+      "         |\n"
+      "| x   | tiny  | corpus | 4          |    7 | failed |    0 |    100 | x       |      0 | "
+      "it broke |\n");
   RunFilter filter;
   filter.status = "done";
   EXPECT_EQ(select_runs(*s.store, filter), std::vector<std::string>({s.runs[0], s.runs[1]}));
