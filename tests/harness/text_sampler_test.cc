@@ -228,7 +228,7 @@ TEST_F(TextSamplerTest, CountsTheVerifierBesideTheModel) {
   EXPECT_GT(all.flops, 1.5 * own.flops);
 }
 
-TEST(ReadSettings, AnalyticRefusesWhatItDoesNotRead) {
+TEST(AnalyticSettings, AreRefusedWhereNothingReadsThem) {
   const RunMethod method{"", "analytic"};
   const auto check = [&](const RunSpec& spec) {
     check_settings(spec, method, SpecPart::kGenerate);
