@@ -32,6 +32,7 @@
 #include "models/transformer/inference_scope.h"
 #include "tests/models/canvas/random_canvas.h"
 #include "tests/models/dit/random_dit.h"
+#include "tests/models/training/noting_denoiser.h"
 #include "tests/models/training/small_network.h"
 #include "tests/support/data.h"
 
@@ -406,70 +407,6 @@ TEST_P(AdjustTrainableTest, WindowsAreAFunctionOfTheExample) {
   EXPECT_NE(network->evaluate(batch).sum, together.sum);
 }
 
-// What a pass shows the base, at which noise level.
-class NotingDecoder final : public BlockDecoder {
- public:
-  NotingDecoder(std::unique_ptr<BlockDecoder> inner, std::vector<double>& levels)
-      : inner_(std::move(inner)), levels_(levels) {}
-
-  std::int64_t rows() const override { return inner_->rows(); }
-
-  std::int64_t context_length(std::int64_t row) const override {
-    return inner_->context_length(row);
-  }
-
-  void clear(std::int64_t row) override { inner_->clear(row); }
-
-  std::span<float> step(std::span<const DecodeStep> steps) override {
-    for (const DecodeStep& step : steps) levels_.push_back(step.t);
-    return inner_->step(steps);
-  }
-
-  const HiddenSource* hidden_source() const override { return inner_->hidden_source(); }
-
- private:
-  std::unique_ptr<BlockDecoder> inner_;
-  std::vector<double>& levels_;
-};
-
-class NotingDenoiser final : public BlockDenoiser {
- public:
-  explicit NotingDenoiser(const BlockDenoiser& inner) : inner_(inner) {}
-
-  const ModelInfo& info() const override { return inner_.info(); }
-
-  DenoiserLoss loss() const override { return inner_.loss(); }
-
-  std::int64_t mask_id() const override { return inner_.mask_id(); }
-
-  std::int64_t trained_block_size() const override { return inner_.trained_block_size(); }
-
-  bool sees_whole_text() const override { return inner_.sees_whole_text(); }
-
-  std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
-                                       std::int64_t block_size) const override {
-    return inner_.encode(sequences, block_size);
-  }
-
-  std::vector<std::vector<double>> token_terms(const CleanContext& context,
-                                               std::span<const MaskQuery> queries) const override {
-    return inner_.token_terms(context, queries);
-  }
-
-  std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override {
-    return std::make_unique<NotingDecoder>(inner_.new_decoder(options), levels);
-  }
-
-  const HiddenModel* hidden_model() const override { return inner_.hidden_model(); }
-
-  PassCounts counts() const override { return inner_.counts(); }
-
-  mutable std::vector<double> levels;
-
- private:
-  const BlockDenoiser& inner_;
-};
-
 // Time-conditioned bases read the level: the teacher's passes have those of the sampler's, a
 // prompt's tokens in a block or not.
 TEST_P(AdjustTrainableTest, ThePassesOfAWindowHaveTheSamplersNoiseLevels) {
@@ -477,7 +414,7 @@ TEST_P(AdjustTrainableTest, ThePassesOfAWindowHaveTheSamplersNoiseLevels) {
   const auto row = rows(1).front();
   const std::int64_t size = adjust_block_size(*base_, spec_);
   const std::int64_t first = base_->sees_whole_text() ? spec_.prompt_tokens : 0;
-  const NotingDenoiser noting(*base_);
+  const testing::NotingDenoiser noting(*base_);
   BlockSampleOptions options;
   options.reveal.policy = "entropy";
   options.block_size = size;
