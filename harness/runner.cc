@@ -112,13 +112,13 @@ void add_missing_metrics(const PreparedRun& run, Store& store, const std::string
 }
 
 OpenedRun begin(const PreparedRun& run, Store& store, Restart restart) {
-  const std::string source =
-      restart == Restart::kFresh ? "" : find_run_of_same_text(run.header, store);
-  if (source.empty())
-    return store.begin_run(run.header, restart);
-  const OpenedRun opened = store.begin_run(with_rows_of(run.header, source), restart);
-  if (opened.state == RunState::kFresh)
-    log_info("{}: the text that run {} wrote (--fresh writes it anew)", opened.run_id, source);
+  RunHeader header = run.header;
+  if (restart == Restart::kResume)
+    header.rows_of = find_run_of_same_text(header, store);
+  const OpenedRun opened = store.begin_run(header, restart);
+  if (opened.state == RunState::kFresh && !header.rows_of.empty())
+    log_info("{}: the text that run {} wrote (--fresh writes it anew)", opened.run_id,
+             header.rows_of);
   return opened;
 }
 

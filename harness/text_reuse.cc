@@ -20,7 +20,7 @@ std::string text_key(const std::string& identity_json, const std::string& spec_j
   for (const char* member : {"judge", "reference", "featurizer"}) identity.erase(member);
   if (identity.contains("settings"))
     identity["settings"].erase("quality");
-  for (const char* member : {"quality", "metrics", "text_of_run"}) spec.erase(member);
+  for (const char* member : {"quality", "metrics"}) spec.erase(member);
   return canonical_json(Json::array({identity, spec}));
 }
 
@@ -48,14 +48,6 @@ std::string find_run_of_same_text(const RunHeader& header, Store& store) {
       return std::get<std::string>(run[0].value);
   }
   return "";
-}
-
-RunHeader with_rows_of(RunHeader header, const std::string& run_id) {
-  Json spec = parse_json(header.spec_json, "settings");
-  spec["text_of_run"] = run_id;
-  header.spec_json = canonical_json(spec);
-  header.rows_of = run_id;
-  return header;
 }
 
 }  // namespace dlm

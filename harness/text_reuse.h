@@ -13,7 +13,4 @@ namespace dlm {
 // featurizer), and the same build made it on the same machine. Empty where there is none.
 std::string find_run_of_same_text(const RunHeader& header, Store& store);
 
-// The header naming `run_id` as the one whose rows it takes over: in its settings as text_of_run.
-RunHeader with_rows_of(RunHeader header, const std::string& run_id);
-
 }  // namespace dlm

@@ -167,7 +167,7 @@ void copy_run(Database& target, const SourceRun& run, const Decision& decision) 
   static constexpr const char* kColumns =
       "run_id,sweep_id,model_id,task_id,config_id,env_id,build_id,run_key,identity_json,seed,"
       "status,smoke,started_at,ended_at,cmdline,error,owner,resumes,wall_ns,load_ns,"
-      "peak_rss_bytes,threads,stored_rows";
+      "peak_rss_bytes,threads,stored_rows,text_of_run";
   target
       .prepare(fmt::format("INSERT INTO main.run({0},superseded_by) SELECT {0},?2 FROM src.run "
                            "WHERE run_id=?1",

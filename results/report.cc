@@ -315,7 +315,7 @@ std::vector<Table> show_tables(Store& store, const std::string& run_id) {
       "SELECT run_id, status, smoke, model, family, params, dtype, weights_sha256, "
       "tokenizer_sha256, task, task_version, task_kind, data_sha256, n_docs, seed, run_key, "
       "json_extract(identity_json,'$.pairing_key') AS pairing_key, "
-      "started_at, ended_at, resumes, superseded_by, error, git_commit, dirty, torch, "
+      "started_at, ended_at, resumes, superseded_by, text_of_run, error, git_commit, dirty, torch, "
       "numerics_epoch, host, cpu, gpu, cmdline FROM v_run WHERE run_id=?",
       run_id);
   const Table cost = query_run(

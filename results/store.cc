@@ -259,11 +259,12 @@ void Store::insert_run(const std::string& run_id, const RunHeader& header) {
   database_
       .prepare(
           fmt::format("INSERT INTO run(run_id,model_id,task_id,config_id,env_id,build_id,run_key,"
-                      "identity_json,seed,status,smoke,started_at,cmdline,owner) "
-                      "VALUES(?,?,?,?,?,?,?,?,?,'running',?,{},?,?)",
+                      "identity_json,seed,status,smoke,started_at,cmdline,owner,text_of_run) "
+                      "VALUES(?,?,?,?,?,?,?,?,?,'running',?,{},?,?,?)",
                       kNow))
       .bind_all(run_id, model, task, config, env, build, header.run_key, header.identity_json,
-                static_cast<std::int64_t>(header.seed), smoke, header.command, this_process())
+                static_cast<std::int64_t>(header.seed), smoke, header.command, this_process(),
+                absent_if_empty(header.rows_of))
       .run();
 }
 

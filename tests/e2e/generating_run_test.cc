@@ -270,7 +270,7 @@ TEST(GeneratingRun, AnotherJudgeReadsTheTextThatIsThere) {
       query(db, "select value from metric" + other + " and metric='generative_perplexity'"),
       query(alone, "select value from metric" + other + " and metric='generative_perplexity'"));
   const std::string source =
-      "select json_extract(spec_json,'$.text_of_run')=(select min(run_id) from run) as same from "
+      "select text_of_run=(select min(run_id) from run) as same from "
       "v_run";
   EXPECT_EQ(query(db, source + other), "same\n1\n");
   // Measured anew it is text of its own, and so it is under settings that change text or cost.

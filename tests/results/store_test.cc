@@ -94,6 +94,7 @@ TEST(Store, AFreshRunBeginsWithTheRowsOfAnother) {
   EXPECT_EQ(rows_bits(f.store->rows(second.run_id)), rows_bits(rows));
   EXPECT_EQ(rows_bits(f.store->rows(first)), rows_bits(rows));
   EXPECT_EQ(f.csv("SELECT count(*) AS n, count(DISTINCT tokens) AS t FROM reveal"), "n,t\n2,1\n");
+  EXPECT_EQ(f.csv("SELECT text_of_run AS t FROM run ORDER BY run_id"), "t\n\n" + first + "\n");
 }
 
 TEST(Store, NegativeZeroIsStoredAsZero) {
