@@ -9,11 +9,11 @@
 
 #include "harness/base/error.h"
 #include "harness/whole_text_settings.h"
-#include "harness/wrapped_denoiser.h"
 #include "models/analytic_sampler.h"
 #include "models/dit.h"
 #include "models/sampling/block_sampler.h"
 #include "models/sampling/sliding_window.h"
+#include "models/wrapped_denoiser.h"
 #include "tasks/extractor.h"
 
 namespace dlm {

@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "harness/wrapped_denoiser.h"
+#include "models/wrapped_denoiser.h"
 
 namespace dlm {
 namespace {
@@ -28,20 +28,10 @@ class Clock {
   std::function<PassCounts()> counts_;
 };
 
-class TimedDecoder final : public BlockDecoder {
+class TimedDecoder final : public WrappedDecoder {
  public:
   TimedDecoder(std::unique_ptr<BlockDecoder> inner, const BlockDenoiser& model, Clock& clock)
-      : inner_(std::move(inner)), model_(model), clock_(clock) {}
-
-  std::int64_t rows() const override { return inner_->rows(); }
-
-  std::int64_t context_length(std::int64_t row) const override {
-    return inner_->context_length(row);
-  }
-
-  void clear(std::int64_t row) override { inner_->clear(row); }
-
-  const HiddenSource* hidden_source() const override { return inner_->hidden_source(); }
+      : WrappedDecoder(std::move(inner)), model_(model), clock_(clock) {}
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
     clock_.begin();
@@ -50,7 +40,7 @@ class TimedDecoder final : public BlockDecoder {
       const std::int64_t hidden = this->hidden(steps);
       times.first_tokens = times.begins.size() == 1 ? hidden : times.first_tokens - hidden;
     }
-    return inner_->step(steps);
+    return WrappedDecoder::step(steps);
   }
 
  private:
@@ -66,7 +56,6 @@ class TimedDecoder final : public BlockDecoder {
     return count;
   }
 
-  std::unique_ptr<BlockDecoder> inner_;
   const BlockDenoiser& model_;
   Clock& clock_;
 };
@@ -74,40 +63,13 @@ class TimedDecoder final : public BlockDecoder {
 class TimedDenoiser final : public WrappedDenoiser {
  public:
   TimedDenoiser(const BlockDenoiser& inner, Clock clock)
-      : inner_(inner), clock_(std::move(clock)) {}
-
-  const BlockDenoiser& inner() const override { return inner_; }
-
-  const ModelInfo& info() const override { return inner_.info(); }
-
-  DenoiserLoss loss() const override { return inner_.loss(); }
-
-  std::int64_t mask_id() const override { return inner_.mask_id(); }
-
-  std::int64_t trained_block_size() const override { return inner_.trained_block_size(); }
-
-  bool sees_whole_text() const override { return inner_.sees_whole_text(); }
-
-  const HiddenModel* hidden_model() const override { return inner_.hidden_model(); }
-
-  std::unique_ptr<CleanContext> encode(std::span<const std::vector<std::int64_t>> sequences,
-                                       std::int64_t block_size) const override {
-    return inner_.encode(sequences, block_size);
-  }
-
-  std::vector<std::vector<double>> token_terms(const CleanContext& context,
-                                               std::span<const MaskQuery> queries) const override {
-    return inner_.token_terms(context, queries);
-  }
+      : WrappedDenoiser(inner), clock_(std::move(clock)) {}
 
   std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override {
-    return std::make_unique<TimedDecoder>(inner_.new_decoder(options), inner_, clock_);
+    return std::make_unique<TimedDecoder>(inner().new_decoder(options), inner(), clock_);
   }
 
-  PassCounts counts() const override { return inner_.counts(); }
-
  private:
-  const BlockDenoiser& inner_;
   mutable Clock clock_;
 };
 

@@ -9,10 +9,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "models/block_decoder.h"
 #include "models/checkpoint/safetensors.h"
 #include "models/checkpoint/weights.h"
 #include "models/runtime.h"
+#include "models/wrapped_denoiser.h"
 #include "tests/support/data.h"
 
 namespace dlm::testing {
@@ -68,19 +68,11 @@ struct SeenPass {
 };
 
 // Notes what a decoder is given.
-class RecordingDecoder final : public BlockDecoder {
+class RecordingDecoder final : public WrappedDecoder {
  public:
   RecordingDecoder(std::unique_ptr<BlockDecoder> decoder, std::int64_t mask,
                    std::vector<SeenPass>& passes)
-      : decoder_(std::move(decoder)), mask_(mask), passes_(passes) {}
-
-  std::int64_t rows() const override { return decoder_->rows(); }
-
-  std::int64_t context_length(std::int64_t row) const override {
-    return decoder_->context_length(row);
-  }
-
-  void clear(std::int64_t row) override { decoder_->clear(row); }
+      : WrappedDecoder(std::move(decoder)), mask_(mask), passes_(passes) {}
 
   std::span<float> step(std::span<const DecodeStep> steps) override {
     const DecodeStep& first = steps.front();
@@ -89,51 +81,24 @@ class RecordingDecoder final : public BlockDecoder {
     pass.text.insert(pass.text.end(), first.block.begin(), first.block.end());
     pass.text.insert(pass.text.end(), static_cast<std::size_t>(first.masks_behind), mask_);
     passes_.push_back(std::move(pass));
-    return decoder_->step(steps);
+    return WrappedDecoder::step(steps);
   }
 
  private:
-  std::unique_ptr<BlockDecoder> decoder_;
   std::int64_t mask_;
   std::vector<SeenPass>& passes_;
   Ids known_;
 };
 
-class RecordingModel final : public BlockDenoiser {
+class RecordingModel final : public WrappedDenoiser {
  public:
-  explicit RecordingModel(const BlockDenoiser& model) : model_(model) {}
-
-  const ModelInfo& info() const override { return model_.info(); }
-
-  DenoiserLoss loss() const override { return model_.loss(); }
-
-  std::int64_t mask_id() const override { return model_.mask_id(); }
-
-  std::int64_t trained_block_size() const override { return model_.trained_block_size(); }
-
-  bool sees_whole_text() const override { return model_.sees_whole_text(); }
-
-  std::unique_ptr<CleanContext> encode(std::span<const Ids> sequences,
-                                       std::int64_t block_size) const override {
-    return model_.encode(sequences, block_size);
-  }
-
-  std::vector<std::vector<double>> token_terms(const CleanContext& context,
-                                               std::span<const MaskQuery> queries) const override {
-    return model_.token_terms(context, queries);
-  }
+  using WrappedDenoiser::WrappedDenoiser;
 
   std::unique_ptr<BlockDecoder> new_decoder(const DecoderOptions& options) const override {
-    return std::make_unique<RecordingDecoder>(model_.new_decoder(options), model_.mask_id(),
-                                              passes);
+    return std::make_unique<RecordingDecoder>(inner().new_decoder(options), mask_id(), passes);
   }
 
-  PassCounts counts() const override { return model_.counts(); }
-
   mutable std::vector<SeenPass> passes;
-
- private:
-  const BlockDenoiser& model_;
 };
 
 }  // namespace dlm::testing
